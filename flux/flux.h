@@ -1,0 +1,136 @@
+/* The FLUX.1 pipeline: a checkpoint folder in, pictures out.
+ *
+ *     struct flux *f;
+ *     flux_open(&f, backend, "models/FLUX.1-dev", &err);
+ *     struct flux_spec spec = flux_spec_default(f);
+ *     spec.prompts = (const char *[]){"a red fox"};
+ *     spec.n_prompts = 1;
+ *     flux_generate(f, &spec, NULL, &result, &err);
+ *
+ * The folder is in the diffusers layout; every dimension comes from its configs. One thread at a
+ * time uses a struct flux, except flux_info() and flux_check(), which any thread may call. A
+ * picture depends on the model, the compute type and its spec alone. */
+#pragma once
+
+#include "tensor/backend.h"
+
+struct flux;
+
+enum {
+    FLUX_MAX_STEPS = 1000,
+    FLUX_MAX_ROWS = 64,        /* prompts x images of one spec */
+    FLUX_MAX_PROMPT_BYTES = 100000,
+    FLUX_MAX_SEQUENCE = 512,   /* T5 tokens */
+};
+
+/* Facts of the loaded model, for defaults and limits. */
+struct flux_info {
+    bool has_guidance;       /* takes guidance_scale (FLUX.1-dev) or ignores it (schnell) */
+    int size_multiple_px;    /* width and height must be multiples of this */
+    int default_size_px;     /* square */
+    int default_steps;
+    double default_guidance;
+    int max_sequence_length; /* largest and default number of T5 tokens */
+    int64_t n_parameters;    /* all parts */
+    size_t weight_bytes;
+};
+
+/* A wish. Strings and arrays are the caller's and stay until the call ends. */
+struct flux_spec {
+    const char *const *prompts; /* to CLIP, and to T5 unless prompts_2; one row each */
+    const char *const *prompts_2;         /* NULL: as prompts */
+    const char *const *negative_prompts;  /* NULL: none; else one each ("" is a prompt) */
+    const char *const *negative_prompts_2; /* NULL: as negative_prompts */
+    int n_prompts;
+    int images_per_prompt;
+    int width_px, height_px;
+    int steps;
+    double guidance_scale;  /* embedded guidance; ignored by models without it */
+    double true_cfg_scale;  /* > 1 with negative prompts: classifier-free guidance */
+    int max_sequence_length; /* T5 tokens; prompts are cut or padded to it */
+    /* n_seeds 1: one generator draws the noise of all rows. n_seeds = rows: one generator each. */
+    const uint64_t *seeds;
+    int n_seeds;
+    const uint8_t *init_rgb; /* image-to-image: width x height x 3, or NULL */
+    double strength;         /* 0..1, used with init_rgb */
+    int max_batch;           /* rows denoised together; 0: all. 1 makes rows independent bit for bit */
+};
+
+/* Everything that the model suggests; prompts and seeds left for the caller. */
+struct flux_spec flux_spec_default(const struct flux *f);
+
+enum flux_stage { FLUX_STAGE_TEXT, FLUX_STAGE_STEP, FLUX_STAGE_VAE };
+
+/* Called from inside flux_generate, on its thread. Any member may be NULL. */
+struct flux_hooks {
+    void *ctx;
+    /* Before each stage: false cancels (ERR_CANCELED). row is the first row of the group being
+     * denoised or the row being decoded; step counts from 0. */
+    bool (*may_continue)(void *ctx, enum flux_stage stage, int row, int step);
+    /* An intermediate tensor, by the name that goldens/README gives it, dense, on the host, valid
+     * during the call. Costs time: for dumps only. max_batch must be 0. */
+    void (*tensor)(void *ctx, const char *name, struct tensor host);
+};
+
+struct flux_result {
+    int n_images;            /* rows: prompts x images_per_prompt */
+    int width_px, height_px;
+    uint8_t *rgb;            /* owned, n_images x height x width x 3; flux_result_free */
+    int64_t prompt_tokens;   /* T5 ids of all prompts without padding */
+    int steps_run;           /* of each row: fewer than asked in image-to-image */
+    int n_step_times;        /* steps_run for each group of rows denoised together */
+    double *step_s;          /* owned: seconds of each step, group after group */
+    double text_s, vae_s, total_s;
+    size_t scratch_bytes;    /* peak step memory */
+    char warning[256];       /* "" or what was cut or ignored, for the log line */
+};
+
+/* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */
+bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err);
+void flux_close(struct flux *f); /* NULL is fine */
+
+const struct flux_info *flux_info(const struct flux *f);
+
+/* The only judge of a wish: false with the field's name (fail_field: "size", "steps",
+ * "max_sequence_length", ...) and what would be right. */
+bool flux_check(const struct flux *f, const struct flux_spec *spec, struct error *err);
+
+/* Make the pictures of spec. Fails with ERR_INVALID as flux_check does, ERR_CANCELED, ERR_MEMORY
+ * or ERR_DEVICE; the model stays usable. *result is empty then. */
+bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct flux_hooks *hooks,
+                   struct flux_result *result, struct error *err);
+void flux_result_free(struct flux_result *result);
+
+/* What a run would need, computed by the model code itself over tensor/plan.h, from the configs
+ * alone: no weight file is read. */
+struct flux_plan {
+    struct flux_plan_part {
+        const char *name; /* "text_encoder", "text_encoder_2", "transformer", "vae" */
+        int64_t n_parameters;
+        size_t weight_bytes;
+        double flops; /* of one call: encode one prompt, one denoising step, decode one image */
+    } parts[4];
+    int steps;
+    double flops_per_step, flops_per_image;
+    int64_t n_parameters;
+    size_t weight_bytes, scratch_bytes;
+    double bytes_moved_per_step;
+};
+
+/* width, height, steps, max_sequence_length: 0 takes the model's default. with_cfg doubles the
+ * transformer calls of a step. compute is the type of activations. */
+struct flux_plan_query {
+    int width_px, height_px, steps, max_sequence_length, batch;
+    bool with_cfg;
+    enum dtype compute;
+};
+
+bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struct flux_plan *plan,
+               struct error *err);
+
+/* Write host tensors as one safetensors file, for dumps. */
+struct flux_dump;
+struct flux_dump *flux_dump_new(void);
+void flux_dump_add(struct flux_dump *d, const char *name, struct tensor host); /* copies */
+bool flux_dump_write(const struct flux_dump *d, const char *path, struct error *err);
+void flux_dump_free(struct flux_dump *d);

@@ -1,0 +1,72 @@
+/* A back end: where tensors live and who computes. The CPU, a CUDA device, or the plan, which only
+ * counts. Model code sees this struct and tensor/ops.h, never an implementation.
+ *
+ * Operations are queued in program order on one stream and report nothing; the first fault is kept
+ * and backend_sync() returns it. One thread at a time uses a back end. */
+#pragma once
+
+#include "base/error.h"
+#include "tensor/tensor.h"
+
+struct backend_ops; /* tensor/ops.h */
+
+/* Step memory: a bump arena. Take tensors, release back to a mark. Addresses repeat for the same
+ * sequence of takes, so that a captured step can be replayed. */
+struct scratch {
+    char *base;
+    size_t capacity, used, peak;
+};
+
+/* An implementation embeds this as its first member. */
+struct backend {
+    const struct backend_ops *ops;
+    const char *name;   /* "cpu", "cuda", "plan" */
+    char device[128];   /* for logs: processor or GPU name with its main figures */
+    enum dtype compute; /* type of activations: F32 or BF16 */
+    struct scratch scratch;
+    struct error fault; /* the first one since the last sync */
+};
+
+/* What a weight is used for decides the form that the back end keeps it in. */
+enum weight_use {
+    WEIGHT_VECTOR, /* bias, norm scale: comes back as f32, rounded to the compute type first */
+    WEIGHT_MATRIX, /* [N, K] of linear: comes back packed */
+    WEIGHT_CONV,   /* [O, I, kh, kw] of conv2d, as checkpoints store it: comes back packed */
+    WEIGHT_TABLE,  /* [rows, D] of embed, or anything else that is only read row by row */
+};
+
+void backend_close(struct backend *b); /* frees all weights and scratch too; NULL is fine */
+
+/* Long-lived device memory of bytes, aligned to 64; NULL with ERR_MEMORY. */
+void *backend_alloc(struct backend *b, size_t bytes, struct error *err);
+void backend_free(struct backend *b, void *memory);
+
+/* Take over a dense host tensor (f32, bf16 or f16) as a weight. Packed forms keep 16-bit weights
+ * in 16 bits when compute is f32 (they are widened on the way into the product); with compute bf16
+ * f32 and f16 weights are rounded to bf16. host.data must stay valid until the back end is
+ * closed. The result keeps host's dims. */
+bool backend_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
+                   struct error *err);
+
+/* Copy between dense host memory and a dense tensor of the same bytes. upload is queued but host
+ * may be reused at once; download waits for the queue. */
+void backend_upload(struct backend *b, struct tensor to, const void *host);
+bool backend_download(struct backend *b, void *host, struct tensor from, struct error *err);
+
+/* Wait for the queue; false with the first fault since the last sync. */
+bool backend_sync(struct backend *b, struct error *err);
+
+/* True when nothing is computed: model code must skip what needs real data. */
+bool backend_is_plan(const struct backend *b);
+
+/* --- scratch ----------------------------------------------------------------------------------*/
+
+/* Make the arena at least bytes large. Only while nothing is taken. */
+bool scratch_reserve(struct backend *b, size_t bytes, struct error *err);
+
+size_t scratch_mark(const struct backend *b);
+void scratch_release(struct backend *b, size_t mark);
+
+/* A dense tensor, 64-byte aligned, uninitialised. Taking more than was reserved is a defect and
+ * aborts: the plan has computed the need beforehand. */
+struct tensor scratch_take(struct backend *b, enum dtype dtype, struct shape shape);

@@ -1,0 +1,127 @@
+/* The operation set: all arithmetic of the pipeline.
+ *
+ * x, y, out are activations of type f32 or bf16, all of one type in a call unless said otherwise.
+ * Windows may have any strides but the last axis' must be 1 (copy: any). Sums, softmax and norms
+ * run in f32 whatever the type; results are rounded once, when stored. out may be the same window
+ * as x (not merely overlap) for the operations marked "in place". ops.c asserts the shapes, then
+ * calls the back end's table. Vector weights (bias, norm scales) are f32 [D], as backend_adopt
+ * returns them. */
+#pragma once
+
+#include "tensor/backend.h"
+
+enum activation {
+    ACT_NONE,
+    ACT_SILU,       /* x sigmoid(x) */
+    ACT_GELU,       /* x Phi(x), by erf */
+    ACT_GELU_TANH,  /* the tanh form, "gelu_new" */
+    ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
+    ACT_RELU,
+};
+
+/* out = act(x w^T + bias).   x [.., K]   w [N, K] packed   bias [N] or none   out [.., N]
+ * The leading axes (0 to 3 of them) are rows; x and out agree in them. Not in place. */
+void op_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+               struct tensor bias, enum activation act);
+
+/* out = conv(x, w) + bias, cross-correlation, zeros outside.
+ *   x [B, Y, X, I]   w [O, I, kh, kw] packed   out [B, Y', X', O]
+ *   out(y', x') reads x(y' stride - pad_top + i, x' stride - pad_left + j); how far it reaches
+ *   past the lower and right edge follows from the shape of out. Dense tensors. */
+void op_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+               struct tensor bias, int stride, int pad_top, int pad_left);
+
+/* Nearest neighbour: x [B, Y, X, C] -> out [B, 2Y, 2X, C]. Dense. */
+void op_upsample2x(struct backend *b, struct tensor out, struct tensor x);
+
+/* out = softmax(q k^T scale + bias) v, per head.
+ *   q, out [B, Lq, H, Dh]   k, v [B, Lk, H, Dh]   bias [H, Lq, Lk] f32 (any strides) or none
+ *   is_causal: query i sees keys 0 .. i only. */
+void op_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                  struct tensor v, struct tensor bias, float scale, bool is_causal);
+
+/* Rotate neighbouring pairs of each head, in place: (x0, x1) -> (x0 c - x1 s, x1 c + x0 s).
+ *   x [B, L, H, Dh]   cos, sin [L, Dh / 2] f32 */
+void op_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
+
+/* out = (x - mean) / sqrt(var + eps), then * weight + bias if given, then * (1 + scale) + shift
+ * if given; statistics over the last axis. In place allowed.
+ *   x, out [B, L, D]   weight, bias [D] f32 or none   scale, shift [B, D] of x's type or none */
+void op_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                   struct tensor bias, struct tensor scale, struct tensor shift, float eps);
+
+/* out = x / sqrt(mean(x^2) + eps) * weight over the last axis.   x, out [.., D]   In place. */
+void op_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                 float eps);
+
+/* Normalise groups of C / groups neighbouring channels over Y, X; scale, shift, activate.
+ *   x, out [B, Y, X, C] dense   weight, bias [C] f32   act NONE or SILU   In place allowed. */
+void op_group_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                   struct tensor bias, int groups, float eps, enum activation act);
+
+/* out = act(x). In place allowed. */
+void op_activate(struct backend *b, struct tensor out, struct tensor x, enum activation act);
+
+/* out = x + y and out = x * y; x, y may repeat by stride 0. In place allowed. */
+void op_add(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+void op_mul(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+
+/* out += gate * x.   out, x [B, L, D]   gate [B, D] of the same type */
+void op_gated_add(struct backend *b, struct tensor out, struct tensor gate, struct tensor x);
+
+/* out += alpha * x. */
+void op_axpy(struct backend *b, struct tensor out, float alpha, struct tensor x);
+
+/* out = x * scale + shift, two scalars. In place allowed. */
+void op_affine(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
+
+/* out[i, :] = table[ids[i], :].   table [rows, D] f32, bf16 or f16   ids [n] i32, already
+ * checked to be in range   out [n, D] */
+void op_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
+
+/* out = x, element by element: any strides (last axis too), any two of f32, bf16, f16. */
+void op_copy(struct backend *b, struct tensor out, struct tensor x);
+
+/* Pixels: round-half-even(255 clip(x / 2 + 1/2, 0, 1)). In bf16 each step of the formula is
+ * rounded to bf16 first, except the last product: that is what the reference does.
+ *   x [Y, X, 3]   out [Y, X, 3] u8 dense */
+void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
+
+/* One implementation. All members are set. */
+struct backend_ops {
+    void (*close)(struct backend *b);
+    void *(*alloc)(struct backend *b, size_t bytes, struct error *err);
+    void (*free)(struct backend *b, void *memory);
+    bool (*adopt)(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
+                  struct error *err);
+    void (*upload)(struct backend *b, struct tensor to, const void *host);
+    void (*download)(struct backend *b, void *host, struct tensor from);
+    void (*sync)(struct backend *b);
+
+    void (*linear)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                   struct tensor bias, enum activation act);
+    void (*conv2d)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                   struct tensor bias, int stride, int pad_top, int pad_left);
+    void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
+    void (*attention)(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                      struct tensor v, struct tensor bias, float scale, bool is_causal);
+    void (*rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
+    void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x,
+                       struct tensor weight, struct tensor bias, struct tensor scale,
+                       struct tensor shift, float eps);
+    void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                     float eps);
+    void (*group_norm)(struct backend *b, struct tensor out, struct tensor x,
+                       struct tensor weight, struct tensor bias, int groups, float eps,
+                       enum activation act);
+    void (*activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);
+    void (*add)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+    void (*mul)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+    void (*gated_add)(struct backend *b, struct tensor out, struct tensor gate, struct tensor x);
+    void (*axpy)(struct backend *b, struct tensor out, float alpha, struct tensor x);
+    void (*affine)(struct backend *b, struct tensor out, struct tensor x, float scale,
+                   float shift);
+    void (*embed)(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
+    void (*copy)(struct backend *b, struct tensor out, struct tensor x);
+    void (*to_rgb8)(struct backend *b, struct tensor out, struct tensor x);
+};

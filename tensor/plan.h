@@ -1,0 +1,20 @@
+/* The back end that only counts: the same model code runs over it with no data, and afterwards it
+ * tells what a real run needs. Nothing is allocated; addresses are made up and never read. */
+#pragma once
+
+#include "tensor/backend.h"
+
+struct plan {
+    struct backend backend; /* first: a struct plan is a struct backend */
+    double flops;           /* multiply-adds of linear, conv2d and attention, counted as two */
+    double bytes_moved;     /* by all operations: every operand read or written once */
+    int64_t n_ops;
+    int64_t n_weights;    /* parameters adopted */
+    size_t weight_bytes;  /* in the form they were given */
+    /* backend.scratch.peak: bytes of step memory */
+};
+
+void plan_init(struct plan *p, enum dtype compute);
+
+/* Set the counters back to zero (the weights stay). */
+void plan_reset(struct plan *p);
