@@ -1,0 +1,209 @@
+/* Counting instead of computing. Every operation reads its inputs and writes its output once; the
+ * arithmetic that matters (matrix products, convolutions, attention) is counted in
+ * multiply-adds, two operations each, as the field does. */
+#include "tensor/plan.h"
+
+#include <stdint.h>
+
+#include "tensor/ops.h"
+
+/* Made-up addresses begin here, so that a tensor never looks absent. */
+#define PLAN_BASE ((char *)(uintptr_t)0x10000)
+
+static struct plan *plan_of(struct backend *b) { return (struct plan *)b; }
+
+static void count(struct backend *b, double flops, const struct tensor *operands, int n)
+{
+    struct plan *p = plan_of(b);
+    p->flops += flops;
+    p->n_ops++;
+    for (int i = 0; i < n; i++) {
+        p->bytes_moved += (double)tensor_bytes(operands[i]);
+    }
+}
+
+#define COUNT(flops, ...)                                                                          \
+    count(b, flops, (struct tensor[]){__VA_ARGS__},                                                \
+          (int)(sizeof((struct tensor[]){__VA_ARGS__}) / sizeof(struct tensor)))
+
+/* --- memory -----------------------------------------------------------------------------------*/
+
+static void plan_close(struct backend *b) { (void)b; }
+
+static void *plan_alloc(struct backend *b, size_t bytes, struct error *err)
+{
+    (void)b, (void)bytes, (void)err;
+    return PLAN_BASE;
+}
+
+static void plan_free(struct backend *b, void *memory) { (void)b, (void)memory; }
+
+static bool plan_adopt(struct backend *b, struct tensor host, enum weight_use use,
+                       struct tensor *out, struct error *err)
+{
+    (void)err;
+    struct plan *p = plan_of(b);
+    p->n_weights += tensor_elements(host);
+    p->weight_bytes += tensor_bytes(host);
+    *out = host;
+    out->data = PLAN_BASE;
+    out->is_packed = use == WEIGHT_MATRIX || use == WEIGHT_CONV;
+    out->dtype = use == WEIGHT_VECTOR ? DTYPE_F32 : host.dtype;
+    return true;
+}
+
+static void plan_upload(struct backend *b, struct tensor to, const void *host)
+{
+    (void)host;
+    COUNT(0, to);
+}
+
+static void plan_download(struct backend *b, void *host, struct tensor from)
+{
+    (void)host;
+    COUNT(0, from);
+}
+
+static void plan_sync(struct backend *b) { (void)b; }
+
+/* --- operations -------------------------------------------------------------------------------*/
+
+static double elements(struct tensor t) { return (double)tensor_elements(t); }
+
+static void plan_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                        struct tensor bias, enum activation act)
+{
+    (void)bias, (void)act;
+    COUNT(2 * elements(out) * (double)w.dims[1], out, x, w);
+}
+
+static void plan_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                        struct tensor bias, int stride, int pad_top, int pad_left)
+{
+    (void)bias, (void)stride, (void)pad_top, (void)pad_left;
+    COUNT(2 * elements(out) * (double)(w.dims[1] * w.dims[2] * w.dims[3]), out, x, w);
+}
+
+static void plan_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                           struct tensor v, struct tensor bias, float scale, bool is_causal)
+{
+    (void)bias, (void)scale, (void)is_causal;
+    COUNT(4 * elements(q) * (double)k.dims[1], out, q, k, v); /* q k^T, then times v */
+}
+
+static void plan_unary(struct backend *b, struct tensor out, struct tensor x)
+{
+    COUNT(0, out, x);
+}
+
+static void plan_binary(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
+{
+    COUNT(0, out, x, y);
+}
+
+static void plan_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
+{
+    COUNT(0, x, x, cos, sin);
+}
+
+static void plan_layer_norm(struct backend *b, struct tensor out, struct tensor x,
+                            struct tensor weight, struct tensor bias, struct tensor scale,
+                            struct tensor shift, float eps)
+{
+    (void)weight, (void)bias, (void)scale, (void)shift, (void)eps;
+    COUNT(0, out, x);
+}
+
+static void plan_rms_norm(struct backend *b, struct tensor out, struct tensor x,
+                          struct tensor weight, float eps)
+{
+    (void)weight, (void)eps;
+    COUNT(0, out, x);
+}
+
+static void plan_group_norm(struct backend *b, struct tensor out, struct tensor x,
+                            struct tensor weight, struct tensor bias, int groups, float eps,
+                            enum activation act)
+{
+    (void)weight, (void)bias, (void)groups, (void)eps, (void)act;
+    COUNT(0, out, x);
+}
+
+static void plan_activate(struct backend *b, struct tensor out, struct tensor x,
+                          enum activation act)
+{
+    (void)act;
+    COUNT(0, out, x);
+}
+
+static void plan_gated_add(struct backend *b, struct tensor out, struct tensor gate,
+                           struct tensor x)
+{
+    (void)gate;
+    COUNT(0, out, out, x);
+}
+
+static void plan_axpy(struct backend *b, struct tensor out, float alpha, struct tensor x)
+{
+    (void)alpha;
+    COUNT(0, out, out, x);
+}
+
+static void plan_affine(struct backend *b, struct tensor out, struct tensor x, float scale,
+                        float shift)
+{
+    (void)scale, (void)shift;
+    COUNT(0, out, x);
+}
+
+static void plan_embed(struct backend *b, struct tensor out, struct tensor table,
+                       struct tensor ids)
+{
+    (void)table;
+    COUNT(0, out, out, ids); /* reads as many rows as it writes */
+}
+
+static const struct backend_ops PLAN_OPS = {
+    .close = plan_close,
+    .alloc = plan_alloc,
+    .free = plan_free,
+    .adopt = plan_adopt,
+    .upload = plan_upload,
+    .download = plan_download,
+    .sync = plan_sync,
+    .linear = plan_linear,
+    .conv2d = plan_conv2d,
+    .upsample2x = plan_unary,
+    .attention = plan_attention,
+    .rope = plan_rope,
+    .layer_norm = plan_layer_norm,
+    .rms_norm = plan_rms_norm,
+    .group_norm = plan_group_norm,
+    .activate = plan_activate,
+    .add = plan_binary,
+    .mul = plan_binary,
+    .gated_add = plan_gated_add,
+    .axpy = plan_axpy,
+    .affine = plan_affine,
+    .embed = plan_embed,
+    .copy = plan_unary,
+    .to_rgb8 = plan_unary,
+};
+
+void plan_init(struct plan *p, enum dtype compute)
+{
+    *p = (struct plan){
+        .backend = {.ops = &PLAN_OPS,
+                    .name = "plan",
+                    .device = "no device: counts only",
+                    .compute = compute,
+                    .scratch = {.base = PLAN_BASE, .capacity = SIZE_MAX / 2}},
+    };
+}
+
+void plan_reset(struct plan *p)
+{
+    p->flops = p->bytes_moved = 0;
+    p->n_ops = 0;
+    p->backend.scratch.used = p->backend.scratch.peak = 0;
+}
