@@ -244,5 +244,5 @@ bool dir_make(const char *path, struct error *err)
 bool file_exists(const char *path)
 {
     struct stat st;
-    return lstat(path, &st) == 0;
+    return stat(path, &st) == 0;
 }

@@ -1,0 +1,108 @@
+/* Literals as Python's json module writes them with ensure_ascii=False: strings and numbers. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/json_check.h"
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for bytes that are no UTF-8 */
+
+static void print_escape(struct buf *out, unsigned char c)
+{
+    switch (c) {
+    case '"':
+        buf_puts(out, "\\\"");
+        break;
+    case '\\':
+        buf_puts(out, "\\\\");
+        break;
+    case '\n':
+        buf_puts(out, "\\n");
+        break;
+    case '\r':
+        buf_puts(out, "\\r");
+        break;
+    case '\t':
+        buf_puts(out, "\\t");
+        break;
+    case '\b':
+        buf_puts(out, "\\b");
+        break;
+    case '\f':
+        buf_puts(out, "\\f");
+        break;
+    default:
+        buf_printf(out, "\\u%04x", c);
+    }
+}
+
+void json_print_string(struct buf *out, const char *text, size_t size)
+{
+    buf_putc(out, '"');
+    size_t plain = 0; /* start of the run that needs no change */
+    for (size_t at = 0; at < size;) {
+        unsigned char c = (unsigned char)text[at];
+        size_t n = c < 0x80 ? 1 : json_utf8_size(text + at, size - at);
+        if (n > 0 && c >= 0x20 && c != '"' && c != '\\') {
+            at += n;
+            continue;
+        }
+        buf_append(out, text + plain, at - plain);
+        if (n == 0)
+            buf_puts(out, REPLACEMENT);
+        else
+            print_escape(out, c);
+        plain = ++at;
+    }
+    buf_append(out, text + plain, size - plain);
+    buf_putc(out, '"');
+}
+
+/* The shortest decimal that reads back as value: its digits without trailing zeros, and the power
+ * of ten of the first one. 17 digits always suffice. */
+static int shortest_digits(double value, char digits[18])
+{
+    char text[40];
+    for (int n = 15; n <= 17; n++) {
+        snprintf(text, sizeof text, "%.*e", n - 1, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    size_t n_digits = 0;
+    const char *p = text;
+    for (; *p != 'e'; p++) {
+        if (*p != '.')
+            digits[n_digits++] = *p;
+    }
+    while (n_digits > 1 && digits[n_digits - 1] == '0')
+        n_digits--;
+    digits[n_digits] = '\0';
+    return (int)strtol(p + 1, NULL, 10);
+}
+
+void json_print_double(struct buf *out, double value)
+{
+    if (!isfinite(value)) {
+        buf_puts(out, "null");
+        return;
+    }
+    if (signbit(value))
+        buf_putc(out, '-');
+    char digits[18];
+    int exponent = shortest_digits(fabs(value), digits);
+    int n = (int)strlen(digits);
+    if (exponent < -4 || exponent >= 16) { /* where repr() changes to scientific notation */
+        buf_putc(out, digits[0]);
+        if (n > 1)
+            buf_printf(out, ".%s", digits + 1);
+        buf_printf(out, "e%+03d", exponent);
+    } else if (exponent < 0) {
+        buf_printf(out, "0.%.*s%s", -exponent - 1, "000", digits);
+    } else if (n <= exponent + 1) {
+        buf_printf(out, "%s%.*s.0", digits, exponent + 1 - n, "0000000000000000");
+    } else {
+        buf_printf(out, "%.*s.%s", exponent + 1, digits, digits + exponent + 1);
+    }
+}
