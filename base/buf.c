@@ -42,10 +42,7 @@ void *xrealloc(void *old, size_t size)
     return p;
 }
 
-char *xstrdup(const char *text)
-{
-    return xstrndup(text, strlen(text));
-}
+char *xstrdup(const char *text) { return xstrndup(text, strlen(text)); }
 
 char *xstrndup(const char *text, size_t size)
 {
@@ -93,15 +90,9 @@ void buf_append(struct buf *b, const void *bytes, size_t size)
     b->size += size;
 }
 
-void buf_puts(struct buf *b, const char *text)
-{
-    buf_append(b, text, strlen(text));
-}
+void buf_puts(struct buf *b, const char *text) { buf_append(b, text, strlen(text)); }
 
-void buf_putc(struct buf *b, char c)
-{
-    buf_append(b, &c, 1);
-}
+void buf_putc(struct buf *b, char c) { buf_append(b, &c, 1); }
 
 void buf_vprintf(struct buf *b, const char *format, va_list args)
 {

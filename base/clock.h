@@ -24,8 +24,9 @@ static inline int64_t clock_unix_ns(void) { return clock_read_ns(CLOCK_REALTIME)
 /* Sleep until the monotonic clock shows due_ns; returns at once when that has passed. */
 static inline void clock_sleep_until_ns(int64_t due_ns)
 {
-    struct timespec t = {.tv_sec = (time_t)(due_ns / NS_PER_S), .tv_nsec = (long)(due_ns % NS_PER_S)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) { }
+    struct timespec t = {.tv_sec = (time_t)(due_ns / NS_PER_S),
+                         .tv_nsec = (long)(due_ns % NS_PER_S)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {}
 }
 
 static inline double clock_seconds(int64_t ns) { return (double)ns / (double)NS_PER_S; }

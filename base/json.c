@@ -19,14 +19,8 @@
 
 #define MAX_EXACT 9007199254740992.0 /* 2^53 */
 
-static const cJSON *in(const struct json *node)
-{
-    return (const cJSON *)node;
-}
-static cJSON *in_mutable(struct json *node)
-{
-    return (cJSON *)node;
-}
+static const cJSON *in(const struct json *node) { return (const cJSON *)node; }
+static cJSON *in_mutable(struct json *node) { return (cJSON *)node; }
 
 /* The library returns NULL only when memory is out. */
 static struct json *made(cJSON *node)
@@ -66,10 +60,7 @@ struct json *json_read_file(const char *path, struct error *err)
     return root;
 }
 
-void json_free(struct json *root)
-{
-    cJSON_Delete(in_mutable(root));
-}
+void json_free(struct json *root) { cJSON_Delete(in_mutable(root)); }
 
 enum json_type json_type(const struct json *node)
 {
@@ -117,15 +108,9 @@ struct json *json_first(const struct json *node)
     return node ? (struct json *)in(node)->child : NULL;
 }
 
-struct json *json_next(const struct json *node)
-{
-    return (struct json *)in(node)->next;
-}
+struct json *json_next(const struct json *node) { return (struct json *)in(node)->next; }
 
-const char *json_key(const struct json *child)
-{
-    return in(child)->string;
-}
+const char *json_key(const struct json *child) { return in(child)->string; }
 
 const char *json_string(const struct json *node)
 {
@@ -237,20 +222,11 @@ bool json_read_string(const struct json *object, const char *key, const char **v
 
 /* ---- building ------------------------------------------------------------------------------ */
 
-struct json *json_new_object(void)
-{
-    return made(cJSON_CreateObject());
-}
+struct json *json_new_object(void) { return made(cJSON_CreateObject()); }
 
-struct json *json_new_array(void)
-{
-    return made(cJSON_CreateArray());
-}
+struct json *json_new_array(void) { return made(cJSON_CreateArray()); }
 
-struct json *json_new_string(const char *text)
-{
-    return made(cJSON_CreateString(text));
-}
+struct json *json_new_string(const char *text) { return made(cJSON_CreateString(text)); }
 
 struct json *json_new_int(int64_t value)
 {
@@ -270,20 +246,11 @@ struct json *json_new_double(double value)
     return node;
 }
 
-struct json *json_new_bool(bool value)
-{
-    return made(cJSON_CreateBool(value));
-}
+struct json *json_new_bool(bool value) { return made(cJSON_CreateBool(value)); }
 
-struct json *json_new_null(void)
-{
-    return made(cJSON_CreateNull());
-}
+struct json *json_new_null(void) { return made(cJSON_CreateNull()); }
 
-struct json *json_copy(const struct json *node)
-{
-    return made(cJSON_Duplicate(in(node), 1));
-}
+struct json *json_copy(const struct json *node) { return made(cJSON_Duplicate(in(node), 1)); }
 
 void json_set(struct json *object, const char *key, struct json *value)
 {

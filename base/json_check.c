@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DEPTH        100
+#define MAX_DEPTH 100
 #define MAX_NUMBER_BYTES 63 /* the library's own limit */
 
 struct checker {

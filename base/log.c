@@ -18,15 +18,9 @@ static atomic_int least_level = LOG_INFO;
 
 static const char *const NAMES[] = {"TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "OFF"};
 
-void log_set_level(enum log_level level)
-{
-    atomic_store(&least_level, (int)level);
-}
+void log_set_level(enum log_level level) { atomic_store(&least_level, (int)level); }
 
-enum log_level log_get_level(void)
-{
-    return (enum log_level)atomic_load(&least_level);
-}
+enum log_level log_get_level(void) { return (enum log_level)atomic_load(&least_level); }
 
 int log_level_parse(const char *text)
 {
