@@ -44,18 +44,18 @@ void base64_encode(struct buf *out, const void *bytes, size_t size)
 /* What a character stands for: 0..63, or one of these. All three have the sign bit set. */
 enum { FOREIGN = -1, SPACE = -2, PADDING = -3 };
 
-static void fill_values(signed char values[256])
+static void fill_values(int8_t values[256])
 {
     memset(values, FOREIGN, 256);
     for (int i = 0; i < 64; i++)
-        values[(unsigned char)ALPHABET[i]] = (signed char)i;
+        values[(unsigned char)ALPHABET[i]] = (int8_t)i;
     for (const char *p = " \t\r\n\f\v"; *p; p++)
         values[(unsigned char)*p] = SPACE;
     values['='] = PADDING;
 }
 
 /* Decode whole groups for as long as they hold nothing special; returns the characters read. */
-static size_t decode_plain(const signed char values[256], const unsigned char *text, size_t size,
+static size_t decode_plain(const int8_t values[256], const unsigned char *text, size_t size,
                            unsigned char **to)
 {
     size_t at = 0;
@@ -99,7 +99,7 @@ static bool decode_tail(uint32_t group, int n_digits, int n_paddings, size_t siz
 
 bool base64_decode(struct buf *out, const char *text, size_t size, struct error *err)
 {
-    signed char values[256];
+    int8_t values[256];
     fill_values(values);
     const unsigned char *from = (const unsigned char *)text;
     unsigned char *start = (unsigned char *)buf_reserve(out, size / 4 * 3 + 3), *to = start;

@@ -1,8 +1,10 @@
 /* JSON, on top of cJSON: the one place that knows the library.
  *
  * Reading: parse into a tree, then ask for typed values. Every failure names the path, the value
- * found and what would be right. Writing: build a tree or, for output with a fixed layout, use the
- * streaming writer. Strings are UTF-8. Nesting deeper than 100 and trailing bytes are refused. */
+ * found and what would be right. Writing: build a tree or, for output with a fixed layout, print
+ * literals one by one. Strings are UTF-8. Parsing is strict (RFC 8259): trailing bytes, nesting
+ * deeper than 100, numbers beyond a double, broken UTF-8 and \u0000 are refused. Parsed numbers are
+ * doubles, so integers are exact up to 2^53. */
 #pragma once
 
 #include <stddef.h>
@@ -38,7 +40,8 @@ double json_number(const struct json *node);
 bool json_bool(const struct json *node);
 
 /* Typed, ranged reads of object[key]. When the key is absent (or null) *value keeps its default
- * and the call succeeds. A wrong type or a value out of range fails with fail_field(key, ...). */
+ * and the call succeeds. A wrong type or a value out of range fails with fail_field(key, ...).
+ * Integers may be written 3 or 3.0; beyond 2^53 they are refused, since they might not be exact. */
 bool json_read_int(const struct json *object, const char *key, int64_t min, int64_t max,
                    int64_t *value, struct error *err);
 bool json_read_double(const struct json *object, const char *key, double min, double max,
@@ -63,6 +66,8 @@ void json_push(struct json *array, struct json *value);
  * 2 is indented like json.dumps(indent=2, ensure_ascii=False), without a final newline. */
 void json_print(struct buf *out, const struct json *node, int indent);
 
-/* Append a string literal with quotes and escapes, or a number as json_new_double prints it. */
+/* Append a string literal with quotes and escapes (bytes that are no UTF-8 become U+FFFD), or a
+ * number as Python's repr() shows it: 3.0, 1e-05, 1e+16. NaN and infinities, which JSON lacks,
+ * become null, here and in json_new_double. */
 void json_print_string(struct buf *out, const char *text, size_t size);
 void json_print_double(struct buf *out, double value);

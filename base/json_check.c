@@ -62,8 +62,11 @@ static int peek(const struct checker *c)
 
 static void skip_space(struct checker *c)
 {
-    while (c->at < c->size && memchr(" \t\r\n", c->text[c->at], 4))
-        c->at++;
+    for (; c->at < c->size; c->at++) {
+        char b = c->text[c->at];
+        if (b != ' ' && b != '\n' && b != '\r' && b != '\t')
+            break;
+    }
 }
 
 /* ---- scalars ------------------------------------------------------------------------------- */
@@ -164,8 +167,12 @@ static bool check_number(struct checker *c)
         c->at++;
     bool is_zero_first = peek(c) == '0';
     size_t n = skip_digits(c);
-    if (n == 0 || (is_zero_first && n > 1))
-        return fail_here(c, n ? "a number starts with 0" : "a number needs a digit");
+    if (n == 0)
+        return fail_here(c, "a number needs a digit");
+    if (is_zero_first && n > 1) {
+        c->at = start;
+        return fail_here(c, "a number starts with 0");
+    }
     if (peek(c) == '.') {
         c->at++;
         if (skip_digits(c) == 0)

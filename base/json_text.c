@@ -1,4 +1,5 @@
 /* Literals as Python's json module writes them with ensure_ascii=False: strings and numbers. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,15 +61,37 @@ void json_print_string(struct buf *out, const char *text, size_t size)
     buf_putc(out, '"');
 }
 
+/* Add one unit in the last place of d.ddde+xx, unless that gives a digit more. */
+static void round_away(char *text)
+{
+    for (char *p = strchr(text, 'e') - 1; p >= text; p--) {
+        if (*p == '.')
+            continue;
+        if (*p < '9') {
+            ++*p;
+            return;
+        }
+        *p = '0';
+    }
+    text[0] = '0'; /* all nines: no candidate */
+}
+
 /* The shortest decimal that reads back as value: its digits without trailing zeros, and the power
- * of ten of the first one. 17 digits always suffice. */
+ * of ten of the first one. 17 digits always suffice; fewer than 15 need no trial, as trailing zeros
+ * tell, except below DBL_MIN, where doubles are sparse. Above a power of two doubles are twice as
+ * far apart as below, so there the decimal on the far side may fit where the nearest doesn't. */
 static int shortest_digits(double value, char digits[18])
 {
     char text[40];
-    for (int n = 15; n <= 17; n++) {
+    for (int n = value < DBL_MIN ? 1 : 15; n <= 17; n++) {
         snprintf(text, sizeof text, "%.*e", n - 1, value);
         if (strtod(text, NULL) == value)
             break;
+        if (n == 16) {
+            round_away(text);
+            if (strtod(text, NULL) == value)
+                break;
+        }
     }
     size_t n_digits = 0;
     const char *p = text;
