@@ -15,6 +15,7 @@
 #include "tensor/backend.h"
 
 struct flux;
+struct flux_dump;
 
 enum {
     FLUX_MAX_STEPS = 1000,
@@ -67,9 +68,9 @@ struct flux_hooks {
     /* Before each stage: false cancels (ERR_CANCELED). row is the first row of the group being
      * denoised or the row being decoded; step counts from 0. */
     bool (*may_continue)(void *ctx, enum flux_stage stage, int row, int step);
-    /* An intermediate tensor, by the name that goldens/README gives it, dense, on the host, valid
-     * during the call. Costs time: for dumps only. max_batch must be 0. */
-    void (*tensor)(void *ctx, const char *name, struct tensor host);
+    /* Collects every intermediate tensor of the run, by the names that docs/dump.md gives; NULL: no
+     * dump. Costs time and memory. Needs max_batch 0. */
+    struct flux_dump *dump;
 };
 
 struct flux_result {
@@ -128,9 +129,7 @@ struct flux_plan_query {
 bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struct flux_plan *plan,
                struct error *err);
 
-/* Write host tensors as one safetensors file, for dumps. */
-struct flux_dump;
+/* The tensors of one run, to be written as a safetensors file. */
 struct flux_dump *flux_dump_new(void);
-void flux_dump_add(struct flux_dump *d, const char *name, struct tensor host); /* copies */
 bool flux_dump_write(const struct flux_dump *d, const char *path, struct error *err);
-void flux_dump_free(struct flux_dump *d);
+void flux_dump_free(struct flux_dump *d); /* NULL is fine */
