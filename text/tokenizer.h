@@ -38,8 +38,7 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size,
 /* Append the text of ids to out, as decode() of the reference does for gpt2 (bytes of the
  * tokens, malformed UTF-8 replaced). Only for gpt2: the synthetic prompts need it. */
 struct buf;
-void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids,
-                      struct buf *out);
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, struct buf *out);
 
 /* Ids with a special meaning and the length the configuration asks for
  * (model_max_length of tokenizer_config.json; 0 when absent or absurdly large). */
@@ -48,6 +47,8 @@ int32_t tokenizer_pad_id(const struct tokenizer *t);
 int64_t tokenizer_max_length(const struct tokenizer *t);
 size_t tokenizer_vocabulary_size(const struct tokenizer *t);
 
+/* Append one id. */
+void token_ids_push(struct token_ids *ids, int32_t id);
 /* Cut or pad ids in place to length: when cutting, the last id becomes the end token, as the
  * reference's truncation does; the rest is filled with the pad token. Returns how many ids were
  * cut away (0: nothing lost). */
