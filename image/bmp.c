@@ -60,7 +60,7 @@ static unsigned max_index(const uint8_t *rows, size_t row_size, const struct hea
     for (size_t y = 0; y < (size_t)abs(h->height_px); y++, rows += row_size)
         for (size_t x = 0; x < (size_t)h->width_px; x++) {
             size_t bit = x * h->bits;
-            unsigned index = rows[bit / 8] >> (8 - h->bits - bit % 8) & mask;
+            unsigned index = (unsigned)rows[bit / 8] >> (8 - h->bits - bit % 8) & mask;
             max = index > max ? index : max;
         }
     return max;

@@ -28,8 +28,8 @@ enum image_format image_format_parse(const char *name);
 
 /* Append the file. quality 1..100: JPEG and WebP quality (WebP at 100 is lossless); for PNG it is
  * ignored and compression is fixed at a fast level. Same input, same bytes. */
-bool image_encode(struct buf *out, const struct image *image, enum image_format format,
-                  int quality, struct error *err);
+bool image_encode(struct buf *out, const struct image *image, enum image_format format, int quality,
+                  struct error *err);
 
 /* Decode PNG, JPEG, WebP, GIF (first frame) or BMP; alpha is dropped over white. Fails on anything
  * malformed or truncated, and when a side is longer than max_side_px, before allocating. */
@@ -37,5 +37,4 @@ bool image_decode(struct image *out, const void *bytes, size_t size, int max_sid
                   struct error *err);
 
 /* Read only the dimensions; cheap. */
-bool image_probe(const void *bytes, size_t size, int *width_px, int *height_px,
-                 struct error *err);
+bool image_probe(const void *bytes, size_t size, int *width_px, int *height_px, struct error *err);
