@@ -1,0 +1,79 @@
+/* What the files of cpu/ share: the back end's state, its working memory, packed weights and the
+ * matrix-product engine of gemm.c. */
+#pragma once
+
+#include "cpu/cpu.h"
+#include "cpu/kernels.h"
+
+struct gemm; /* gemm.c: oneDNN engine and the products prepared so far */
+
+struct cpu {
+    struct backend backend; /* first */
+    struct backend_ops ops; /* backend.ops points here */
+    const struct cpu_kernels *kernels;
+    int threads;
+    struct gemm *gemm; /* owned */
+    char *work;        /* owned: working memory of the running operation, cpu_work() */
+    size_t work_bytes;
+    struct cpu_weight *weights; /* owned: a list of all that adopt made */
+};
+
+static inline struct cpu *cpu_of(struct backend *b) { return (struct cpu *)b; }
+
+/* At least bytes of working memory, aligned to 64, contents undefined; it lasts until the next
+ * call. It grows to the largest need and stays. NULL: the back end's fault is set, and the
+ * operation must return. */
+char *cpu_work(struct cpu *cpu, size_t bytes);
+
+/* Number of the calling thread in the current parallel region, below cpu->threads. */
+int cpu_thread(void);
+
+/* Threads that the matrix library may use from here on (this thread, this parallel region);
+ * returns the previous number. Our own loops are the parallel ones, so it gets 1. */
+int cpu_library_threads(int n);
+
+/* --- packed weights (weight.c) ----------------------------------------------------------------*/
+
+/* A weight as adopt keeps it; tensor.data of a packed tensor points here. A matrix [N, K] is cut
+ * into panels of CPU_PANEL outputs, each [K][panel width], so that a 16-bit panel can be widened
+ * as one run. A convolution [O, I, kh, kw] is the matrix with K ordered (kh, kw, I). */
+struct cpu_weight {
+    struct cpu_weight *next;
+    void *data;                 /* owned */
+    enum dtype dtype;           /* F32, BF16 or F16 */
+    int64_t n, k;               /* outputs, inputs */
+    int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
+};
+
+bool cpu_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
+               struct error *err);
+void cpu_weights_free(struct cpu *cpu);
+
+/* --- matrix products (gemm.c) -----------------------------------------------------------------*/
+
+struct gemm *gemm_open(int threads, struct error *err);
+void gemm_close(struct gemm *g);
+
+/* A product prepared for one shape: c[m][n] = a[m][k] b[k][n], all f32, row strides lda and ldc.
+ * b is cut into panels of CPU_PANEL columns like a weight; n <= CPU_PANEL or a multiple of it. */
+struct gemm_tile;
+
+/* Find or prepare one; NULL sets the back end's fault. Not inside a parallel region. The pointer
+ * lasts for the current operation. */
+const struct gemm_tile *gemm_prepare(struct cpu *cpu, int64_t m, int64_t n, int64_t k, int64_t lda,
+                                     int64_t ldc);
+
+/* Bytes of scratch that one execution needs. */
+size_t gemm_scratch_bytes(const struct gemm_tile *t);
+
+/* Run it on the calling thread. scratch is the thread's own; false when the library failed. */
+bool gemm_run(const struct gemm_tile *t, float *c, const float *a, const float *b, void *scratch);
+
+/* --- operations outside the kernel table ------------------------------------------------------*/
+
+void cpu_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                struct tensor bias, enum activation act);
+void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                struct tensor bias, int stride, int pad_top, int pad_left);
+void cpu_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                   struct tensor v, struct tensor bias, float scale, bool is_causal);

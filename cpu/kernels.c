@@ -1,0 +1,31 @@
+/* The table of one instruction set's build. */
+#include "cpu/isa.h"
+
+#define ISA_TEXT_(isa) #isa
+#define ISA_TEXT(isa) ISA_TEXT_(isa)
+
+const struct cpu_kernels KERNEL(cpu_kernels) = {
+    .name = ISA_TEXT(CPU_ISA),
+    .upsample2x = KERNEL(upsample2x),
+    .rope = KERNEL(rope),
+    .layer_norm = KERNEL(layer_norm),
+    .rms_norm = KERNEL(rms_norm),
+    .group_norm = KERNEL(group_norm),
+    .activate = KERNEL(activate),
+    .add = KERNEL(add),
+    .mul = KERNEL(mul),
+    .gated_add = KERNEL(gated_add),
+    .axpy = KERNEL(axpy),
+    .affine = KERNEL(affine),
+    .embed = KERNEL(embed),
+    .copy = KERNEL(copy),
+    .to_rgb8 = KERNEL(to_rgb8),
+    .widen = KERNEL(widen),
+    .narrow = KERNEL(narrow),
+    .transpose = KERNEL(transpose),
+    .finish = KERNEL(finish),
+    .gemv = KERNEL(gemv),
+    .softmax = KERNEL(softmax),
+    .accumulate = KERNEL(accumulate),
+    .peak = KERNEL(peak),
+};

@@ -1,0 +1,81 @@
+/* The part of the CPU back end that is compiled once per instruction set.
+ *
+ * elementwise.c, norm.c and rows.c are built several times with different -march flags; CPU_ISA
+ * (baseline, v3, v4: the x86-64 levels) is then defined and KERNEL(name) gives each build its own
+ * symbols. Each build ends in one table of this type, and cpu_open() picks the best one that the
+ * processor supports. No intrinsics: plain loops that the compiler vectorises. */
+#pragma once
+
+#include "tensor/ops.h"
+
+struct cpu;
+
+/* A panel of a packed weight: [k][n] row-major, or f32 scratch of the same order. */
+struct cpu_kernels {
+    const char *name;
+
+    /* Whole operations. */
+    void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
+    void (*rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
+    void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                       struct tensor bias, struct tensor scale, struct tensor shift, float eps);
+    void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                     float eps);
+    void (*group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                       struct tensor bias, int groups, float eps, enum activation act);
+    void (*activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);
+    void (*add)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+    void (*mul)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+    void (*gated_add)(struct backend *b, struct tensor out, struct tensor gate, struct tensor x);
+    void (*axpy)(struct backend *b, struct tensor out, float alpha, struct tensor x);
+    void (*affine)(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
+    void (*embed)(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
+    void (*copy)(struct backend *b, struct tensor out, struct tensor x);
+    void (*to_rgb8)(struct backend *b, struct tensor out, struct tensor x);
+
+    /* Rows, for gemm.c, conv.c and attention.c; single-threaded, called inside their loops. */
+
+    /* n elements of any float type to f32, and f32 to any float type. */
+    void (*widen)(float *to, const void *from, enum dtype dtype, int64_t n);
+    void (*narrow)(void *to, enum dtype dtype, const float *from, int64_t n);
+
+    /* to[k][n] = from[n][k] for n <= CPU_PANEL rows: how a panel is packed. elem_bytes 2 or 4. */
+    void (*transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
+                      size_t elem_bytes);
+
+    /* tile = act(tile + bias) in place, rows x n, row stride in elements; bias may be NULL. */
+    void (*finish)(float *tile, int64_t rows, int64_t n, int64_t stride, const float *bias,
+                   enum activation act);
+
+    /* y[r][n] = sum over k of x[r][k] panel[k][n], n <= CPU_PANEL, rows <= CPU_GEMV_ROWS: the
+     * product for few rows, which reads a 16-bit panel once and needs no scratch. */
+    void (*gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
+                 const void *panel, enum dtype dtype, int64_t k, int64_t n);
+
+    /* One step of the online softmax over a tile of scores [rows][n] (row stride `stride`):
+     * scores become exp(score * scale + bias - max), max[r] and sum[r] are carried on, and
+     * decay[r] is what earlier results must be multiplied by. Row r uses its first n_valid[r]
+     * scores, the others become 0. bias NULL or its row stride; its last axis may have any
+     * stride. */
+    void (*softmax)(float *scores, int64_t rows, int64_t n, int64_t stride, const int64_t *n_valid,
+                    float scale, const float *bias, int64_t bias_row, int64_t bias_col, float *max,
+                    float *sum, float *decay);
+
+    /* acc = acc * decay[r] + tile, [rows][n] each. */
+    void (*accumulate)(float *acc, const float *tile, const float *decay, int64_t rows, int64_t n);
+
+    /* CPU_PEAK_LANES chains of multiply-adds in registers, one each per round: the benchmark's
+     * measure of peak. Returns something to use. */
+    float (*peak)(int64_t rounds);
+};
+
+enum {
+    CPU_PANEL = 64,    /* columns of a packed panel */
+    CPU_GEMV_ROWS = 4, /* up to here a product is bound by reading the weight */
+    CPU_PEAK_LANES = 128,
+};
+
+extern const struct cpu_kernels cpu_kernels_baseline;
+#ifdef CPU_HAS_X86_LEVELS
+extern const struct cpu_kernels cpu_kernels_v3, cpu_kernels_v4;
+#endif

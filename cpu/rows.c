@@ -1,0 +1,193 @@
+/* Kernels on rows and panels that gemm.c, conv.c and attention.c call inside their loops; their
+ * contracts are in cpu/kernels.h. */
+#include <math.h>
+
+#include "cpu/isa.h"
+#include "cpu/vecmath.h"
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+void KERNEL(widen)(float *to, const void *from, enum dtype dtype, int64_t n)
+{
+    widen_block(to, from, dtype, n);
+}
+
+void KERNEL(narrow)(void *to, enum dtype dtype, const float *from, int64_t n)
+{
+    narrow_block(to, dtype, from, n);
+}
+
+/* Squares of TILE x TILE: both sides then fit the first-level cache. */
+enum { TILE = 16 };
+
+void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
+                       size_t elem_bytes)
+{
+    for (int64_t k0 = 0; k0 < k; k0 += TILE) {
+        int64_t k1 = min_i64(k, k0 + TILE);
+        for (int64_t n0 = 0; n0 < n; n0 += TILE) {
+            int64_t n1 = min_i64(n, n0 + TILE);
+            if (elem_bytes == sizeof(float)) {
+                for (int64_t i = k0; i < k1; i++) {
+                    for (int64_t j = n0; j < n1; j++)
+                        ((float *)to)[i * n + j] = ((const float *)from)[j * from_stride + i];
+                }
+            } else {
+                for (int64_t i = k0; i < k1; i++) {
+                    for (int64_t j = n0; j < n1; j++)
+                        ((uint16_t *)to)[i * n + j] = ((const uint16_t *)from)[j * from_stride + i];
+                }
+            }
+        }
+    }
+}
+
+void KERNEL(finish)(float *tile, int64_t rows, int64_t n, int64_t stride, const float *bias,
+                    enum activation act)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = tile + r * stride;
+        if (bias) {
+            for (int64_t i = 0; i < n; i++)
+                row[i] += bias[i];
+        }
+        if (act != ACT_NONE)
+            activate_block(row, row, n, act);
+    }
+}
+
+/* --- products of few rows ---------------------------------------------------------------------*/
+
+/* Inputs per chunk: its piece of a 16-bit panel stays in the first-level cache for all rows. */
+enum { GEMV_CHUNK = 128 };
+
+static void gemv_full_f32(float *acc, const float *x, const float *w, int64_t k)
+{
+    float sum[CPU_PANEL];
+    memcpy(sum, acc, sizeof sum);
+    for (int64_t i = 0; i < k; i++) {
+        for (int j = 0; j < CPU_PANEL; j++)
+            sum[j] += x[i] * w[i * CPU_PANEL + j];
+    }
+    memcpy(acc, sum, sizeof sum);
+}
+
+static void gemv_full_bf16(float *acc, const float *x, const uint16_t *w, int64_t k)
+{
+    float sum[CPU_PANEL];
+    memcpy(sum, acc, sizeof sum);
+    for (int64_t i = 0; i < k; i++) {
+        for (int j = 0; j < CPU_PANEL; j++)
+            sum[j] += x[i] * bf16_to_float(w[i * CPU_PANEL + j]);
+    }
+    memcpy(acc, sum, sizeof sum);
+}
+
+static void gemv_any(float *acc, const float *x, const void *w, enum dtype dtype, int64_t k,
+                     int64_t n)
+{
+    float row[CPU_PANEL];
+    for (int64_t i = 0; i < k; i++) {
+        widen_block(row, (const char *)w + i * n * (int64_t)dtype_bytes(dtype), dtype, n);
+        for (int64_t j = 0; j < n; j++)
+            acc[j] += x[i] * row[j];
+    }
+}
+
+void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
+                  const void *panel, enum dtype dtype, int64_t k, int64_t n)
+{
+    float acc[CPU_GEMV_ROWS][CPU_PANEL] = {{0}};
+    for (int64_t k0 = 0; k0 < k; k0 += GEMV_CHUNK) {
+        int64_t count = min_i64(k - k0, GEMV_CHUNK);
+        const char *w = (const char *)panel + k0 * n * (int64_t)dtype_bytes(dtype);
+        for (int64_t r = 0; r < rows; r++) {
+            const float *xr = x + r * x_stride + k0;
+            if (n == CPU_PANEL && dtype == DTYPE_F32)
+                gemv_full_f32(acc[r], xr, (const float *)w, count);
+            else if (n == CPU_PANEL && dtype == DTYPE_BF16)
+                gemv_full_bf16(acc[r], xr, (const uint16_t *)w, count);
+            else
+                gemv_any(acc[r], xr, w, dtype, count, n);
+        }
+    }
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(y + r * y_stride, acc[r], (size_t)n * sizeof(float));
+}
+
+/* --- attention --------------------------------------------------------------------------------*/
+
+static float max_block(const float *x, int64_t n, float max)
+{
+#pragma omp simd reduction(max : max)
+    for (int64_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+static float exp_block(float *x, int64_t n, float max)
+{
+    float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+        float e = exp_f32(x[i] - max);
+        x[i] = e;
+        sum += e;
+    }
+    return sum;
+}
+
+void KERNEL(softmax)(float *scores, int64_t rows, int64_t n, int64_t stride, const int64_t *n_valid,
+                     float scale, const float *bias, int64_t bias_row, int64_t bias_col, float *max,
+                     float *sum, float *decay)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        float *row = scores + r * stride;
+        int64_t valid = n_valid[r] < 0 ? 0 : min_i64(n_valid[r], n);
+        for (int64_t i = 0; i < valid; i++)
+            row[i] *= scale;
+        if (bias) {
+            const float *b = bias + r * bias_row;
+            if (bias_col == 1) {
+                for (int64_t i = 0; i < valid; i++)
+                    row[i] += b[i];
+            } else {
+                for (int64_t i = 0; i < valid; i++)
+                    row[i] += b[i * bias_col];
+            }
+        }
+        float top = max_block(row, valid, max[r]);
+        /* Nothing but -infinity so far: any finite maximum gives the zeros that are right. */
+        float base = isinf(top) && top < 0.0f ? 0.0f : top;
+        decay[r] = exp_f32(max[r] - base);
+        sum[r] = sum[r] * decay[r] + exp_block(row, valid, base);
+        max[r] = top;
+        for (int64_t i = valid; i < n; i++)
+            row[i] = 0.0f;
+    }
+}
+
+void KERNEL(accumulate)(float *acc, const float *tile, const float *decay, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t i = 0; i < n; i++)
+            acc[r * n + i] = acc[r * n + i] * decay[r] + tile[r * n + i];
+    }
+}
+
+/* --- the benchmark's peak ---------------------------------------------------------------------*/
+
+float KERNEL(peak)(int64_t rounds)
+{
+    float acc[CPU_PEAK_LANES];
+    for (int i = 0; i < CPU_PEAK_LANES; i++)
+        acc[i] = (float)i;
+    for (int64_t r = 0; r < rounds; r++) {
+        for (int i = 0; i < CPU_PEAK_LANES; i++)
+            acc[i] = acc[i] * 0.999f + 0.5f;
+    }
+    float sum = 0.0f;
+    for (int i = 0; i < CPU_PEAK_LANES; i++)
+        sum += acc[i];
+    return sum;
+}

@@ -1,0 +1,18 @@
+/* The CUDA back end of a build without CUDA: it says so. */
+#include "cuda/cuda.h"
+
+#include <stddef.h>
+
+bool cuda_open(struct backend **out, const struct cuda_options *options, struct error *err)
+{
+    *out = NULL;
+    return fail(err, ERR_DEVICE,
+                "CUDA device %d: this build has no CUDA back end; use --backend cpu",
+                options->device_id);
+}
+
+int cuda_device_count(struct error *err)
+{
+    fail(err, ERR_DEVICE, "this build has no CUDA back end");
+    return 0;
+}
