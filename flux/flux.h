@@ -19,42 +19,43 @@ struct flux_dump;
 
 enum {
     FLUX_MAX_STEPS = 1000,
-    FLUX_MAX_ROWS = 64,        /* prompts x images of one spec */
+    FLUX_MAX_ROWS = 64, /* prompts x images of one spec */
     FLUX_MAX_PROMPT_BYTES = 100000,
-    FLUX_MAX_SEQUENCE = 512,   /* T5 tokens */
+    FLUX_MAX_SEQUENCE = 512, /* T5 tokens */
+    FLUX_MAX_SIDE_PX = 8192,
 };
 
 /* Facts of the loaded model, for defaults and limits. */
 struct flux_info {
-    bool has_guidance;       /* takes guidance_scale (FLUX.1-dev) or ignores it (schnell) */
-    int size_multiple_px;    /* width and height must be multiples of this */
-    int default_size_px;     /* square */
+    bool has_guidance;    /* takes guidance_scale (FLUX.1-dev) or ignores it (schnell) */
+    int size_multiple_px; /* width and height must be multiples of this */
+    int default_size_px;  /* square */
     int default_steps;
     double default_guidance;
-    int max_sequence_length; /* largest and default number of T5 tokens */
-    int64_t n_parameters;    /* all parts */
+    int default_sequence_length; /* of T5 tokens; FLUX_MAX_SEQUENCE is the limit */
+    int64_t n_parameters;        /* all parts */
     size_t weight_bytes;
 };
 
 /* A wish. Strings and arrays are the caller's and stay until the call ends. */
 struct flux_spec {
-    const char *const *prompts; /* to CLIP, and to T5 unless prompts_2; one row each */
-    const char *const *prompts_2;         /* NULL: as prompts */
-    const char *const *negative_prompts;  /* NULL: none; else one each ("" is a prompt) */
+    const char *const *prompts;            /* to CLIP, and to T5 unless prompts_2; one row each */
+    const char *const *prompts_2;          /* NULL: as prompts */
+    const char *const *negative_prompts;   /* NULL: none; else one each ("" is a prompt) */
     const char *const *negative_prompts_2; /* NULL: as negative_prompts */
     int n_prompts;
     int images_per_prompt;
     int width_px, height_px;
     int steps;
-    double guidance_scale;  /* embedded guidance; ignored by models without it */
-    double true_cfg_scale;  /* > 1 with negative prompts: classifier-free guidance */
+    double guidance_scale;   /* embedded guidance; ignored by models without it */
+    double true_cfg_scale;   /* > 1 with negative prompts: classifier-free guidance */
     int max_sequence_length; /* T5 tokens; prompts are cut or padded to it */
     /* n_seeds 1: one generator draws the noise of all rows. n_seeds = rows: one generator each. */
     const uint64_t *seeds;
     int n_seeds;
     const uint8_t *init_rgb; /* image-to-image: width x height x 3, or NULL */
     double strength;         /* 0..1, used with init_rgb */
-    int max_batch;           /* rows denoised together; 0: all. 1 makes rows independent bit for bit */
+    int max_batch; /* rows denoised together; 0: all. 1 makes rows independent bit for bit */
 };
 
 /* Everything that the model suggests; prompts and seeds left for the caller. */
@@ -74,16 +75,16 @@ struct flux_hooks {
 };
 
 struct flux_result {
-    int n_images;            /* rows: prompts x images_per_prompt */
+    int n_images; /* rows: prompts x images_per_prompt */
     int width_px, height_px;
-    uint8_t *rgb;            /* owned, n_images x height x width x 3; flux_result_free */
-    int64_t prompt_tokens;   /* T5 ids of all prompts without padding */
-    int steps_run;           /* of each row: fewer than asked in image-to-image */
-    int n_step_times;        /* steps_run for each group of rows denoised together */
-    double *step_s;          /* owned: seconds of each step, group after group */
+    uint8_t *rgb;          /* owned, n_images x height x width x 3; flux_result_free */
+    int64_t prompt_tokens; /* T5 ids of all prompts without padding */
+    int steps_run;         /* of each row: fewer than asked in image-to-image */
+    int n_step_times;      /* steps_run for each group of rows denoised together */
+    double *step_s;        /* owned: seconds of each step, group after group */
     double text_s, vae_s, total_s;
-    size_t scratch_bytes;    /* peak step memory */
-    char warning[256];       /* "" or what was cut or ignored, for the log line */
+    size_t scratch_bytes; /* peak step memory */
+    char warning[256];    /* "" or what was cut or ignored, for the log line */
 };
 
 /* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */

@@ -40,11 +40,15 @@ uint16_t f16_from_float(float x)
 float dtype_load(const void *data, enum dtype dtype, int64_t index)
 {
     switch (dtype) {
-    case DTYPE_F32: return ((const float *)data)[index];
-    case DTYPE_BF16: return bf16_to_float(((const uint16_t *)data)[index]);
-    case DTYPE_F16: return f16_to_float(((const uint16_t *)data)[index]);
+    case DTYPE_F32:
+        return ((const float *)data)[index];
+    case DTYPE_BF16:
+        return bf16_to_float(((const uint16_t *)data)[index]);
+    case DTYPE_F16:
+        return f16_to_float(((const uint16_t *)data)[index]);
     case DTYPE_I32:
-    case DTYPE_U8: break;
+    case DTYPE_U8:
+        break;
     }
     assert(!"dtype_load: not a float type");
     return 0;
@@ -53,11 +57,18 @@ float dtype_load(const void *data, enum dtype dtype, int64_t index)
 void dtype_store(void *data, enum dtype dtype, int64_t index, float x)
 {
     switch (dtype) {
-    case DTYPE_F32: ((float *)data)[index] = x; return;
-    case DTYPE_BF16: ((uint16_t *)data)[index] = bf16_from_float(x); return;
-    case DTYPE_F16: ((uint16_t *)data)[index] = f16_from_float(x); return;
+    case DTYPE_F32:
+        ((float *)data)[index] = x;
+        return;
+    case DTYPE_BF16:
+        ((uint16_t *)data)[index] = bf16_from_float(x);
+        return;
+    case DTYPE_F16:
+        ((uint16_t *)data)[index] = f16_from_float(x);
+        return;
     case DTYPE_I32:
-    case DTYPE_U8: break;
+    case DTYPE_U8:
+        break;
     }
     assert(!"dtype_store: not a float type");
 }
@@ -65,8 +76,11 @@ void dtype_store(void *data, enum dtype dtype, int64_t index, float x)
 float dtype_round(enum dtype dtype, float x)
 {
     switch (dtype) {
-    case DTYPE_BF16: return bf16_to_float(bf16_from_float(x));
-    case DTYPE_F16: return f16_to_float(f16_from_float(x));
-    default: return x;
+    case DTYPE_BF16:
+        return bf16_to_float(bf16_from_float(x));
+    case DTYPE_F16:
+        return f16_to_float(f16_from_float(x));
+    default:
+        return x;
     }
 }

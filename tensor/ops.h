@@ -106,21 +106,18 @@ struct backend_ops {
     void (*attention)(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                       struct tensor v, struct tensor bias, float scale, bool is_causal);
     void (*rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
-    void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x,
-                       struct tensor weight, struct tensor bias, struct tensor scale,
-                       struct tensor shift, float eps);
+    void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                       struct tensor bias, struct tensor scale, struct tensor shift, float eps);
     void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                      float eps);
-    void (*group_norm)(struct backend *b, struct tensor out, struct tensor x,
-                       struct tensor weight, struct tensor bias, int groups, float eps,
-                       enum activation act);
+    void (*group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                       struct tensor bias, int groups, float eps, enum activation act);
     void (*activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);
     void (*add)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
     void (*mul)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
     void (*gated_add)(struct backend *b, struct tensor out, struct tensor gate, struct tensor x);
     void (*axpy)(struct backend *b, struct tensor out, float alpha, struct tensor x);
-    void (*affine)(struct backend *b, struct tensor out, struct tensor x, float scale,
-                   float shift);
+    void (*affine)(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
     void (*embed)(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
     void (*copy)(struct backend *b, struct tensor out, struct tensor x);
     void (*to_rgb8)(struct backend *b, struct tensor out, struct tensor x);

@@ -22,8 +22,8 @@ static void count(struct backend *b, double flops, const struct tensor *operands
     }
 }
 
-#define COUNT(flops, ...)                                                                          \
-    count(b, flops, (struct tensor[]){__VA_ARGS__},                                                \
+#define COUNT(flops, ...)                           \
+    count(b, flops, (struct tensor[]){__VA_ARGS__}, \
           (int)(sizeof((struct tensor[]){__VA_ARGS__}) / sizeof(struct tensor)))
 
 /* --- memory -----------------------------------------------------------------------------------*/
@@ -91,10 +91,7 @@ static void plan_attention(struct backend *b, struct tensor out, struct tensor q
     COUNT(4 * elements(q) * (double)k.dims[1], out, q, k, v); /* q k^T, then times v */
 }
 
-static void plan_unary(struct backend *b, struct tensor out, struct tensor x)
-{
-    COUNT(0, out, x);
-}
+static void plan_unary(struct backend *b, struct tensor out, struct tensor x) { COUNT(0, out, x); }
 
 static void plan_binary(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
 {
@@ -156,8 +153,7 @@ static void plan_affine(struct backend *b, struct tensor out, struct tensor x, f
     COUNT(0, out, x);
 }
 
-static void plan_embed(struct backend *b, struct tensor out, struct tensor table,
-                       struct tensor ids)
+static void plan_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids)
 {
     (void)table;
     COUNT(0, out, out, ids); /* reads as many rows as it writes */

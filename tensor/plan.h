@@ -9,8 +9,8 @@ struct plan {
     double flops;           /* multiply-adds of linear, conv2d and attention, counted as two */
     double bytes_moved;     /* by all operations: every operand read or written once */
     int64_t n_ops;
-    int64_t n_weights;    /* parameters adopted */
-    size_t weight_bytes;  /* in the form they were given */
+    int64_t n_weights;   /* parameters adopted */
+    size_t weight_bytes; /* in the form they were given */
     /* backend.scratch.peak: bytes of step memory */
 };
 

@@ -170,7 +170,4 @@ int64_t tensor_elements(struct tensor t)
     return n;
 }
 
-size_t tensor_bytes(struct tensor t)
-{
-    return (size_t)tensor_elements(t) * dtype_bytes(t.dtype);
-}
+size_t tensor_bytes(struct tensor t) { return (size_t)tensor_elements(t) * dtype_bytes(t.dtype); }

@@ -22,7 +22,7 @@ struct shape {
 };
 
 /* SHAPE(B, L, D): a struct shape of that rank. */
-#define SHAPE(...)                                                                                 \
+#define SHAPE(...) \
     ((struct shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 
 struct tensor {

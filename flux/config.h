@@ -1,0 +1,67 @@
+/* The JSON configs of a checkpoint folder, as structs. Nothing about a model's size is fixed in
+ * code; what the pipeline can't do is refused here by name instead of being computed wrongly. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "tensor/ops.h"
+
+enum { VAE_MAX_LEVELS = 8, ROPE_MAX_AXES = 4 };
+
+struct clip_config {
+    int64_t vocab_size, width, mlp_width, n_layers, n_heads, max_positions;
+    int64_t end_id; /* 2: the old rule, the end token is the largest id */
+    float norm_eps;
+    enum activation act;
+};
+
+struct t5_config {
+    int64_t vocab_size, width, head_width, mlp_width, n_layers, n_heads;
+    int64_t n_buckets, max_distance; /* of the relative position bias */
+    float norm_eps;
+    enum activation act;
+};
+
+struct transformer_config {
+    int64_t in_channels, out_channels; /* of packed latents: patch * patch * latent channels */
+    int64_t n_double, n_single;        /* blocks */
+    int64_t n_heads, head_width;
+    int64_t text_width, pooled_width; /* of T5's and CLIP's outputs */
+    int64_t rope_axes[ROPE_MAX_AXES]; /* feature pairs x 2 of each axis */
+    int n_rope_axes;
+    bool has_guidance;
+};
+
+struct vae_config {
+    int64_t in_channels, out_channels, latent_channels;
+    int64_t channels[VAE_MAX_LEVELS]; /* from full resolution down */
+    int n_levels;
+    int64_t layers_per_block, sample_size;
+    int norm_groups;
+    float scaling_factor, shift_factor;
+    bool has_quant_conv, has_post_quant_conv, has_mid_attention;
+};
+
+struct sigmas_config {
+    double shift, base_shift, max_shift;
+    int64_t base_tokens, max_tokens, n_train_timesteps;
+    bool is_dynamic, is_linear; /* time_shift_type */
+};
+
+struct flux_config {
+    struct clip_config clip;
+    struct t5_config t5;
+    struct transformer_config transformer;
+    struct vae_config vae;
+    struct sigmas_config sigmas;
+    enum dtype weights[4]; /* what the configs say of clip, t5, transformer, vae; bf16 if silent */
+};
+
+/* Read and check all configs of a model folder. Fails naming the file, the key, its value and
+ * what would be right. */
+bool flux_config_read(struct flux_config *c, const char *model_dir, struct error *err);
+
+/* Pixels per latent and per token side; width and height are multiples of the second. */
+int64_t flux_config_latent_px(const struct flux_config *c);
+int64_t flux_config_token_px(const struct flux_config *c);

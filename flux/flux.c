@@ -1,0 +1,412 @@
+/* The face of the pipeline: opening a model, judging wishes, and preparing a run on the host
+ * (token ids, noise, schedule) for flux/pipeline.c. */
+#include "flux/flux.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "flux/noise.h"
+#include "flux/pipeline.h"
+#include "text/tokenizer.h"
+
+enum part { CLIP, T5, TRANSFORMER, VAE, N_PARTS };
+
+static const struct {
+    const char *folder, *base;
+} PART_FILES[N_PARTS] = {
+    [CLIP] = {"text_encoder", "model"},
+    [T5] = {"text_encoder_2", "model"},
+    [TRANSFORMER] = {"transformer", "diffusion_pytorch_model"},
+    [VAE] = {"vae", "diffusion_pytorch_model"},
+};
+
+struct flux {
+    struct backend *backend;
+    struct tokenizer *clip_tokenizer, *t5_tokenizer;
+    struct weights weights[N_PARTS];
+    struct parts parts;
+    struct flux_info info;
+};
+
+/* --- opening ----------------------------------------------------------------------------------*/
+
+/* The decoder alone is enough for text-to-image; image-to-image needs the encoder too. */
+static bool has_encoder(const struct weights *w)
+{
+    struct tensor ignored;
+    return w->source != WEIGHTS_FILE ||
+           safetensors_find(w->file, "encoder.conv_in.weight", &ignored, NULL);
+}
+
+static void bind_part(struct parts *m, enum part part, struct weights *w)
+{
+    switch (part) {
+    case CLIP:
+        clip_bind(&m->clip, &m->config.clip, w);
+        break;
+    case T5:
+        t5_bind(&m->t5, &m->config.t5, w);
+        break;
+    case TRANSFORMER:
+        transformer_bind(&m->transformer, &m->config.transformer, w);
+        break;
+    case VAE:
+        vae_bind(&m->vae, &m->config.vae, w, has_encoder(w));
+        break;
+    case N_PARTS:
+        break;
+    }
+}
+
+static void parts_free(struct parts *m)
+{
+    clip_free(&m->clip);
+    t5_free(&m->t5);
+    transformer_free(&m->transformer);
+    vae_free(&m->vae);
+}
+
+static bool open_part(struct flux *f, const char *model_dir, enum part part, struct error *err)
+{
+    struct weights *w = &f->weights[part];
+    char *folder = xasprintf("%s/%s", model_dir, PART_FILES[part].folder);
+    bool ok = weights_open(w, f->backend, folder, PART_FILES[part].base, err);
+    if (ok) {
+        bind_part(&f->parts, part, w);
+        ok = weights_finish(w, err) || error_prefix(err, "%s", folder);
+        f->info.n_parameters += w->n_parameters;
+        f->info.weight_bytes += w->bytes;
+    }
+    free(folder);
+    return ok;
+}
+
+static bool open_tokenizers(struct flux *f, const char *model_dir, struct error *err)
+{
+    char *clip = xasprintf("%s/tokenizer", model_dir), *t5 = xasprintf("%s/tokenizer_2", model_dir);
+    bool ok = tokenizer_open_clip(&f->clip_tokenizer, clip, err) &&
+              tokenizer_open_t5(&f->t5_tokenizer, t5, err);
+    free(clip);
+    free(t5);
+    return ok;
+}
+
+static struct flux_info make_info(const struct flux_config *c, int64_t t5_length)
+{
+    enum { DEV_STEPS = 28, SCHNELL_STEPS = 4, DEFAULT_SIZE_PX = 1024 };
+    bool has_guidance = c->transformer.has_guidance;
+    int multiple = (int)flux_config_token_px(c);
+    int size = c->vae.sample_size < DEFAULT_SIZE_PX ? (int)c->vae.sample_size : DEFAULT_SIZE_PX;
+    return (struct flux_info){
+        .has_guidance = has_guidance,
+        .size_multiple_px = multiple,
+        .default_size_px = size < multiple ? multiple : size / multiple * multiple,
+        .default_steps = has_guidance ? DEV_STEPS : SCHNELL_STEPS,
+        .default_guidance = 3.5,
+        .default_sequence_length =
+            t5_length > 0 && t5_length < FLUX_MAX_SEQUENCE ? (int)t5_length : FLUX_MAX_SEQUENCE,
+    };
+}
+
+static bool is_folder(const char *path, struct error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return fail(err, ERR_NOT_FOUND, "%s: no such model folder", path);
+    }
+    return S_ISDIR(st.st_mode) || fail(err, ERR_INVALID, "%s: is a file, not a model folder", path);
+}
+
+bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err)
+{
+    *out = NULL;
+    struct flux *f = xcalloc(1, sizeof *f);
+    f->backend = b;
+    bool ok = is_folder(model_dir, err) && flux_config_read(&f->parts.config, model_dir, err) &&
+              open_tokenizers(f, model_dir, err);
+    if (ok) {
+        f->info = make_info(&f->parts.config, tokenizer_max_length(f->t5_tokenizer));
+    }
+    for (int part = 0; ok && part < N_PARTS; part++) {
+        ok = open_part(f, model_dir, (enum part)part, err);
+    }
+    if (!ok) {
+        flux_close(f);
+        return false;
+    }
+    *out = f;
+    return true;
+}
+
+void flux_close(struct flux *f)
+{
+    if (f == NULL) {
+        return;
+    }
+    parts_free(&f->parts);
+    for (int part = 0; part < N_PARTS; part++) {
+        weights_close(&f->weights[part]);
+    }
+    tokenizer_close(f->clip_tokenizer);
+    tokenizer_close(f->t5_tokenizer);
+    free(f);
+}
+
+const struct flux_info *flux_info(const struct flux *f) { return &f->info; }
+
+/* --- wishes -----------------------------------------------------------------------------------*/
+
+struct flux_spec flux_spec_default(const struct flux *f)
+{
+    return (struct flux_spec){
+        .images_per_prompt = 1,
+        .width_px = f->info.default_size_px,
+        .height_px = f->info.default_size_px,
+        .steps = f->info.default_steps,
+        .guidance_scale = f->info.default_guidance,
+        .true_cfg_scale = 1.0,
+        .max_sequence_length = f->info.default_sequence_length,
+        .strength = 0.6,
+    };
+}
+
+/* An integer field within its range. */
+static bool check_range(const char *field, int64_t value, int64_t min, int64_t max,
+                        struct error *err)
+{
+    return (value >= min && value <= max) ||
+           fail_field(err, field, "%s %lld is out of range: must be from %lld to %lld", field,
+                      (long long)value, (long long)min, (long long)max);
+}
+
+static bool check_scale(const char *field, double value, double max, struct error *err)
+{
+    return (value >= 0 && value <= max) ||
+           fail_field(err, field, "%s %g is out of range: must be from 0 to %g", field, value, max);
+}
+
+static bool check_texts(const char *field, const char *const *texts, int n, struct error *err)
+{
+    for (int i = 0; texts != NULL && i < n; i++) {
+        if (strlen(texts[i]) > FLUX_MAX_PROMPT_BYTES) {
+            return fail_field(err, field, "%s is %zu bytes long: at most %d are possible", field,
+                              strlen(texts[i]), FLUX_MAX_PROMPT_BYTES);
+        }
+    }
+    return true;
+}
+
+static bool check_size(const struct flux *f, const struct flux_spec *s, struct error *err)
+{
+    int multiple = f->info.size_multiple_px;
+    if (s->width_px < multiple || s->height_px < multiple || s->width_px > FLUX_MAX_SIDE_PX ||
+        s->height_px > FLUX_MAX_SIDE_PX || s->width_px % multiple != 0 ||
+        s->height_px % multiple != 0) {
+        return fail_field(err, "size",
+                          "size %dx%d is not possible: width and height must be "
+                          "multiples of %d, from %d to %d",
+                          s->width_px, s->height_px, multiple, multiple,
+                          FLUX_MAX_SIDE_PX / multiple * multiple);
+    }
+    return true;
+}
+
+bool flux_check(const struct flux *f, const struct flux_spec *s, struct error *err)
+{
+    if (!check_range("prompts", s->n_prompts, 1, FLUX_MAX_ROWS, err) ||
+        !check_range("n", s->images_per_prompt, 1, FLUX_MAX_ROWS / s->n_prompts, err) ||
+        !check_texts("prompt", s->prompts, s->n_prompts, err) ||
+        !check_texts("prompt_2", s->prompts_2, s->n_prompts, err) ||
+        !check_texts("negative_prompt", s->negative_prompts, s->n_prompts, err) ||
+        !check_texts("negative_prompt_2", s->negative_prompts_2, s->n_prompts, err) ||
+        !check_size(f, s, err) ||
+        !check_range("num_inference_steps", s->steps, 1, FLUX_MAX_STEPS, err) ||
+        !check_range("max_sequence_length", s->max_sequence_length, 1, FLUX_MAX_SEQUENCE, err) ||
+        !check_scale("guidance_scale", s->guidance_scale, 100, err) ||
+        !check_scale("true_cfg_scale", s->true_cfg_scale, 100, err)) {
+        return false;
+    }
+    int rows = s->n_prompts * s->images_per_prompt;
+    if (s->seeds == NULL || (s->n_seeds != 1 && s->n_seeds != rows)) {
+        return fail_field(err, "seed", "%d seeds for %d images: give one, or one per image",
+                          s->n_seeds, rows);
+    }
+    if (s->init_rgb != NULL) {
+        struct sigmas sigmas = {0};
+        if (!f->parts.vae.has_encoder) {
+            return fail_field(err, "image", "this model has no image encoder");
+        }
+        if (!(s->strength >= 0 && s->strength <= 1)) {
+            return fail_field(err, "strength", "strength %g must be from 0 to 1", s->strength);
+        }
+        bool ok = sigmas_make(&sigmas, &f->parts.config.sigmas, 1, s->steps, s->strength, err);
+        sigmas_free(&sigmas);
+        return ok;
+    }
+    return true;
+}
+
+/* --- preparing a run --------------------------------------------------------------------------*/
+
+/* Encode texts to fixed-length rows of ids; returns the array, or NULL when an id does not fit the
+ * model. Adds what was cut to warning, and the tokens before padding to *n_tokens. */
+static int32_t *encode_texts(const struct tokenizer *t, const char *const *texts, int n,
+                             int64_t length, int64_t vocab_size, const char *encoder,
+                             struct flux_result *result, int64_t *n_tokens, struct error *err)
+{
+    int32_t *ids = xcalloc((size_t)(n * length), sizeof *ids);
+    for (int row = 0; row < n; row++) {
+        struct token_ids list = {0};
+        tokenizer_encode(t, texts[row], strlen(texts[row]), &list);
+        size_t before = list.n_ids;
+        size_t cut = token_ids_fit(&list, t, (size_t)length);
+        *n_tokens += (int64_t)(before - cut);
+        if (cut > 0 && result->warning[0] == '\0') {
+            snprintf(result->warning, sizeof result->warning,
+                     "prompt cut to %lld %s tokens, %zu more were given", (long long)length,
+                     encoder, cut);
+        }
+        for (int64_t i = 0; i < length; i++) {
+            if (list.ids[i] < 0 || list.ids[i] >= vocab_size) {
+                (void)fail(err, ERR_INVALID,
+                           "%s token %d is outside of the model's vocabulary of "
+                           "%lld: tokenizer and text encoder do not belong together",
+                           encoder, list.ids[i], (long long)vocab_size);
+            }
+            ids[row * length + i] = list.ids[i];
+        }
+        token_ids_free(&list);
+    }
+    if (err->code != ERR_NONE) {
+        free(ids);
+        return NULL;
+    }
+    return ids;
+}
+
+static bool encode_prompts(const struct flux *f, const struct flux_spec *s,
+                           const char *const *prompts, const char *const *prompts_2,
+                           struct prompt_ids *out, struct flux_result *result, struct error *err)
+{
+    const struct flux_config *c = &f->parts.config;
+    int64_t clip_length = tokenizer_max_length(f->clip_tokenizer), ignored = 0;
+    if (clip_length <= 0 || clip_length > c->clip.max_positions) {
+        clip_length = c->clip.max_positions;
+    }
+    *out = (struct prompt_ids){.clip_length = clip_length, .t5_length = s->max_sequence_length};
+    out->clip = encode_texts(f->clip_tokenizer, prompts, s->n_prompts, clip_length,
+                             c->clip.vocab_size, "CLIP", result, &ignored, err);
+    out->t5 = out->clip == NULL
+                  ? NULL
+                  : encode_texts(f->t5_tokenizer, prompts_2 != NULL ? prompts_2 : prompts,
+                                 s->n_prompts, out->t5_length, c->t5.vocab_size, "T5", result,
+                                 &result->prompt_tokens, err);
+    return out->t5 != NULL;
+}
+
+/* Draw all noise of the run: for image-to-image first the encoder's, from the first generator. */
+static void draw_noise(const struct flux *f, const struct flux_spec *s, const struct run *r,
+                       float *noise, float *noise_vae)
+{
+    size_t size =
+        (size_t)(f->parts.config.vae.latent_channels * r->latent_rows * r->latent_columns);
+    struct noise generator;
+    noise_seed(&generator, s->seeds[0]);
+    if (s->init_rgb != NULL) {
+        noise_draw(&generator, noise_vae, size);
+    }
+    if (s->n_seeds == 1) {
+        noise_draw(&generator, noise, size * (size_t)r->n_rows);
+        return;
+    }
+    for (int row = 0; row < r->n_rows; row++) {
+        if (row > 0) {
+            noise_seed(&generator, s->seeds[row]);
+        }
+        noise_draw(&generator, noise + (size_t)row * size, size);
+    }
+}
+
+static void plan_rows(struct run *r, const struct flux_spec *s, const struct flux_config *c)
+{
+    r->n_rows = s->n_prompts * s->images_per_prompt;
+    r->group_rows = s->max_batch > 0 && s->max_batch < r->n_rows ? s->max_batch : r->n_rows;
+    r->latent_rows = s->height_px / flux_config_latent_px(c);
+    r->latent_columns = s->width_px / flux_config_latent_px(c);
+}
+
+static void ids_free(struct prompt_ids *ids)
+{
+    free(ids->clip);
+    free(ids->t5);
+}
+
+bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct flux_hooks *hooks,
+                   struct flux_result *result, struct error *err)
+{
+    struct error own = {0};
+    err = err != NULL ? err : &own;
+    *result = (struct flux_result){0};
+    if (!flux_check(f, spec, err)) {
+        return false;
+    }
+    int64_t start_ns = clock_now_ns();
+    const struct flux_config *c = &f->parts.config;
+    struct run r = {.parts = &f->parts,
+                    .spec = spec,
+                    .hooks = hooks,
+                    .dump = hooks != NULL ? hooks->dump : NULL,
+                    .has_cfg = spec->negative_prompts != NULL && spec->true_cfg_scale > 1,
+                    .result = result};
+    plan_rows(&r, spec, c);
+    size_t latent = (size_t)(c->vae.latent_channels * r.latent_rows * r.latent_columns);
+    size_t groups = (size_t)((r.n_rows + r.group_rows - 1) / r.group_rows);
+    float *noise = xmalloc((size_t)(r.n_rows + 1) * latent * sizeof *noise);
+    float *noise_vae = noise + (size_t)r.n_rows * latent;
+
+    bool ok =
+        sigmas_make(&r.sigmas, &c->sigmas, r.latent_rows * r.latent_columns / 4, spec->steps,
+                    spec->init_rgb != NULL ? spec->strength : 1.0, err) &&
+        encode_prompts(f, spec, spec->prompts, spec->prompts_2, &r.ids, result, err) &&
+        (!r.has_cfg || encode_prompts(f, spec, spec->negative_prompts, spec->negative_prompts_2,
+                                      &r.negative_ids, result, err));
+    if (ok) {
+        result->n_images = r.n_rows;
+        result->width_px = spec->width_px;
+        result->height_px = spec->height_px;
+        result->steps_run = r.sigmas.n_steps;
+        result->rgb =
+            xmalloc((size_t)r.n_rows * (size_t)spec->width_px * (size_t)spec->height_px * 3);
+        result->step_s = xcalloc(groups * (size_t)r.sigmas.n_steps, sizeof *result->step_s);
+        result->scratch_bytes = pipeline_scratch_bytes(&r, f->backend->compute);
+        ok = scratch_reserve(f->backend, result->scratch_bytes, err);
+    }
+    if (ok) {
+        draw_noise(f, spec, &r, noise, noise_vae);
+        r.noise = noise;
+        r.init_noise_vae = noise_vae;
+        ok = pipeline_run(f->backend, &r, err);
+    }
+    f->backend->scratch.used = 0; /* whatever a failed run had taken */
+    result->total_s = clock_seconds(clock_now_ns() - start_ns);
+    if (!ok) {
+        flux_result_free(result);
+    }
+    sigmas_free(&r.sigmas);
+    ids_free(&r.ids);
+    ids_free(&r.negative_ids);
+    free(noise);
+    return ok;
+}
+
+void flux_result_free(struct flux_result *result)
+{
+    free(result->rgb);
+    free(result->step_s);
+    *result = (struct flux_result){0};
+}

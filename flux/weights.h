@@ -1,0 +1,52 @@
+/* From checkpoint names to weights on a back end.
+ *
+ * Model modules ask for every parameter with its expected shape and get no answer: what is missing
+ * or misshapen is collected and reported together by weights_finish(). The calls of a module's
+ * bind function are thus the list of its parameters. */
+#pragma once
+
+#include "base/buf.h"
+#include "flux/safetensors.h"
+#include "tensor/backend.h"
+
+enum weights_source {
+    WEIGHTS_FILE,   /* a checkpoint part */
+    WEIGHTS_SHAPES, /* nothing is read: for the plan */
+    WEIGHTS_RANDOM, /* seeded values of realistic size: for benchmarks without a checkpoint */
+};
+
+struct weights {
+    struct backend *backend;
+    enum weights_source source;
+    struct safetensors *file; /* owned; WEIGHTS_FILE only */
+    enum dtype dtype;         /* of made-up tensors; files know theirs */
+    uint64_t random;          /* state of the generator */
+    void **made;              /* owned random host tensors */
+    size_t n_made;
+    struct buf problems; /* one per line */
+    int n_problems;
+    int64_t n_parameters;
+    size_t bytes;
+};
+
+/* A part's weights: DIR/BASE.safetensors or its shards. */
+bool weights_open(struct weights *w, struct backend *b, const char *dir, const char *base,
+                  struct error *err);
+/* Shapes only, or random values, stored as dtype. */
+void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype);
+void weights_open_random(struct weights *w, struct backend *b, enum dtype dtype, uint64_t seed);
+
+/* Bind *out to the parameter of that name. */
+void weights_want(struct weights *w, struct tensor *out, enum weight_use use, struct shape shape,
+                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* A parameter as host floats (malloc, the caller frees), for tables that are worked out on the
+ * host. Zeros when the source has no values. */
+float *weights_host(struct weights *w, struct shape shape, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* False with a summary of all problems (the first few by name, the rest counted). */
+bool weights_finish(struct weights *w, struct error *err);
+
+/* Only after the back end is closed: adopted weights may be windows on the file. */
+void weights_close(struct weights *w);
