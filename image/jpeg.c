@@ -17,7 +17,7 @@
 
 enum {
     SOF0 = 0xC0,
-    SOF2 = 0xC2,
+    SOF2 = 0xC2, /* progressive */
     DHT = 0xC4,
     JPG = 0xC8,
     DAC = 0xCC,
@@ -26,14 +26,19 @@ enum {
     RST7 = 0xD7,
     EOI = 0xD9,
     SOS = 0xDA,
+    DQT = 0xDB,
 };
 
 struct frame {
     int width_px, height_px;
     int n_components; /* 0 before the frame header */
+    bool is_progressive;
     uint8_t ids[4];
+    uint8_t quants[4];  /* quantisation table of the component */
     bool is_scanned[4]; /* the component had a scan */
     int n_scans;
+    bool has_quant[16];    /* tables defined so far, by number */
+    bool has_codes[2][16]; /* of classes DC and AC */
 };
 
 static bool fail_truncated(size_t size, struct error *err)
@@ -42,7 +47,8 @@ static bool fail_truncated(size_t size, struct error *err)
 }
 
 /* data[0..size) is the segment behind its length. */
-static bool read_frame(struct frame *f, const uint8_t *data, size_t size, struct error *err)
+static bool read_frame(struct frame *f, bool is_progressive, const uint8_t *data, size_t size,
+                       struct error *err)
 {
     if (f->n_components > 0)
         return fail(err, ERR_INVALID, "malformed jpeg file: two frame headers");
@@ -57,14 +63,32 @@ static bool read_frame(struct frame *f, const uint8_t *data, size_t size, struct
     if (f->width_px == 0 || f->height_px == 0)
         return fail(err, ERR_INVALID, "malformed jpeg file: %dx%d pixels", f->width_px,
                     f->height_px);
+    f->is_progressive = is_progressive;
     f->n_components = data[5];
-    for (int i = 0; i < f->n_components; i++)
+    for (int i = 0; i < f->n_components; i++) {
         f->ids[i] = data[6 + 3 * i];
+        f->quants[i] = data[8 + 3 * i] & 15;
+    }
     return true;
 }
 
-/* Huffman tables: a class byte, 16 counts, and as many values as they sum up to. */
-static bool check_codes(const uint8_t *data, size_t size, struct error *err)
+/* Quantisation tables: precision and number, and 64 values of 1 or 2 bytes. */
+static bool read_quants(struct frame *f, const uint8_t *data, size_t size, struct error *err)
+{
+    while (size > 0) {
+        size_t table_size = data[0] >> 4 ? 129 : 65;
+        if (size < table_size)
+            return fail(err, ERR_INVALID, "malformed jpeg file: quantisation table of %zu bytes",
+                        size);
+        f->has_quant[data[0] & 15] = true;
+        data += table_size;
+        size -= table_size;
+    }
+    return true;
+}
+
+/* Huffman tables: class and number, 16 counts, and as many values as they sum up to. */
+static bool read_codes(struct frame *f, const uint8_t *data, size_t size, struct error *err)
 {
     while (size > 0) {
         size_t n_codes = 0;
@@ -73,6 +97,7 @@ static bool check_codes(const uint8_t *data, size_t size, struct error *err)
         if (n_codes > MAX_CODES || size < 17 + n_codes)
             return fail(err, ERR_INVALID, "malformed jpeg file: Huffman table of %zu codes",
                         n_codes);
+        f->has_codes[data[0] >> 4 & 1][data[0] & 15] = true;
         data += 17 + n_codes;
         size -= 17 + n_codes;
     }
@@ -87,10 +112,18 @@ static bool read_scan(struct frame *f, const uint8_t *data, size_t size, struct 
         return fail(err, ERR_INVALID, "malformed jpeg file: scan header of %zu bytes", size);
     if (++f->n_scans > MAX_SCANS)
         return fail(err, ERR_INVALID, "jpeg file with more than %d scans", MAX_SCANS);
-    for (size_t i = 0; i < data[0]; i++)
-        for (int c = 0; c < f->n_components; c++)
-            if (f->ids[c] == data[1 + 2 * i])
-                f->is_scanned[c] = true;
+    const uint8_t *progress = data + 1 + 2 * (size_t)data[0]; /* first, last, bits high and low */
+    bool uses_dc = !f->is_progressive || (progress[0] == 0 && progress[2] >> 4 == 0);
+    bool uses_ac = !f->is_progressive || progress[1] > 0;
+    for (const uint8_t *d = data + 1; d < progress; d += 2)
+        for (int c = 0; c < f->n_components; c++) {
+            if (f->ids[c] != d[0])
+                continue;
+            f->is_scanned[c] = true;
+            if (!f->has_quant[f->quants[c]] || (uses_dc && !f->has_codes[0][d[1] >> 4]) ||
+                (uses_ac && !f->has_codes[1][d[1] & 15]))
+                return fail(err, ERR_INVALID, "malformed jpeg file: a scan without its tables");
+        }
     return true;
 }
 
@@ -135,14 +168,17 @@ static bool walk(struct frame *f, const uint8_t *bytes, size_t size, bool is_pro
         size_t data_size = length - 2;
         at += length;
         if (marker == DHT) {
-            if (!is_probe && !check_codes(data, data_size, err))
+            if (!read_codes(f, data, data_size, err))
+                return false;
+        } else if (marker == DQT) {
+            if (!read_quants(f, data, data_size, err))
                 return false;
         } else if (marker == SOS) {
             if (!read_scan(f, data, data_size, err))
                 return false;
             at = skip_coded(bytes, size, at);
         } else if (marker >= SOF0 && marker <= SOF2) {
-            if (!read_frame(f, data, data_size, err))
+            if (!read_frame(f, marker == SOF2, data, data_size, err))
                 return false;
             if (is_probe)
                 return true;

@@ -133,6 +133,8 @@ def main():
     write("lossy.webp", saved(rgb, "WEBP", quality=90))
     write("lossy_alpha.webp", saved(rgba, "WEBP", quality=90, exact=True))
 
+    write("metadata.webp", saved(rgb, "WEBP", lossless=True, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"))
+
     write("palette.gif", saved(rgb.quantize(16), "GIF"))
     write("interlaced.gif", saved(rgb.quantize(16), "GIF", interlace=1))
     write("transparent.gif", saved(rgb.quantize(16), "GIF", transparency=5))
@@ -147,7 +149,10 @@ def main():
     write("palette.bmp", saved(rgb.quantize(16), "BMP"))
     write("one_bit.bmp", saved(gradient("1"), "BMP"))
 
-    # Files that must be refused: no .rgb beside them.
+    # Files that must be refused: no .rgb beside them; test_image_files.c knows why.
+    codes = bytes([1] + [0] * 15 + [0])
+    tables = segment(0xDB, bytes(1) + bytes(range(64)))  # 69 bytes
+    tables += segment(0xC4, b"\0" + codes) + segment(0xC4, b"\x10" + codes)
     refused = {
         "animated.webp": saved(rgb, "WEBP", save_all=True, append_images=[rgb.rotate(180)]),
         "bomb.png": png(0, 8, lambda x, y: [0], width=1, height=1, pixels=bytes(1 << 20)),
@@ -159,8 +164,11 @@ def main():
         "pixels_in_header.bmp": bmp(24, palette=b"", row=bytes(12), pixels_at=20),
         "lowest_height.bmp": bmp(24, palette=b"", row=bytes(12), height=-(1 << 31)),
         "too_many_codes.jpg": jpeg(segment(0xC4, bytes([0]) + bytes([255] * 16) + bytes(4080))),
-        "too_many_scans.jpg": jpeg(segment(0xDA, bytes([1, 1, 0, 0, 63, 0])) * 101),
-        "missing_component.jpg": jpeg(segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))),
+        "too_many_scans.jpg": jpeg(tables + segment(0xDA, bytes([1, 1, 0, 0, 63, 0])) * 101),
+        "missing_component.jpg": jpeg(tables + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))),
+        "no_codes.jpg": jpeg(tables[:69] + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))),
+        "no_quantisation.jpg": jpeg(tables[69:] + segment(0xDA, bytes([1, 1, 0, 0, 63, 0]))),
+        "arithmetic.jpg": b"\xff\xd8" + segment(0xC9, bytes(8)) + b"\xff\xd9",
         "two_frames.jpg": jpeg(jpeg(b"")[2:-2]),
         "no_scan.jpg": jpeg(b""),
         "no_frame.gif": b"GIF89a" + struct.pack("<HHBBB", 3, 3, 0, 0, 0) + b";",

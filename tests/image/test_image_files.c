@@ -117,6 +117,29 @@ static void bytes_behind_the_end_are_ignored(void **state)
 
 /* ---- refused -------------------------------------------------------------------------------- */
 
+static const struct {
+    const char *name, *reason; /* part of the text */
+} REFUSED[] = {
+    {"animated.webp", "animated"},
+    {"arithmetic.jpg", "only baseline and progressive"},
+    {"bomb.png", "don't inflate to 2 bytes"},
+    {"critical_chunk.png", "unknown critical chunk"},
+    {"filter_9.png", "invalid filter"},
+    {"lowest_height.bmp", "3x-2147483648"},
+    {"missing_component.jpg", "component 2 of 3 is missing"},
+    {"no_codes.jpg", "a scan without its tables"},
+    {"no_frame.gif", "no frame"},
+    {"no_palette.png", "no palette"},
+    {"no_quantisation.jpg", "a scan without its tables"},
+    {"no_scan.jpg", "component 1 of 3 is missing"},
+    {"palette_index.bmp", "colour 2 of a palette of 2"},
+    {"pixels_in_header.bmp", "inside the headers"},
+    {"too_few_rows.png", "don't inflate to 126 bytes"},
+    {"too_many_codes.jpg", "Huffman table of 4080 codes"},
+    {"too_many_scans.jpg", "more than 100 scans"},
+    {"two_frames.jpg", "two frame headers"},
+};
+
 static void check_refused(const char *name, const struct buf *file, const struct buf *expected)
 {
     (void)expected;
@@ -126,8 +149,13 @@ static void check_refused(const char *name, const struct buf *file, const struct
         fail_msg("%s was read", name);
     assert_int_equal(err.code, ERR_INVALID);
     assert_null(image.rgb);
-    assert_true(strlen(err.text) > 10);
-    assert_null(strchr(err.text, '\n'));
+    for (size_t i = 0; i < sizeof(REFUSED) / sizeof(REFUSED[0]); i++)
+        if (strcmp(REFUSED[i].name, name) == 0) {
+            if (!strstr(err.text, REFUSED[i].reason))
+                fail_msg("%s: %s", name, err.text);
+            return;
+        }
+    fail_msg("%s has no row: %s", name, err.text);
 }
 
 static void malformed_files_are_refused_with_a_reason(void **state)
@@ -144,6 +172,9 @@ static void check_truncated(const char *name, const struct buf *file, const stru
         struct error err = {0};
         if (decode_exactly(&image, file->data, size, &err))
             fail_msg("%s was read from %zu of %zu bytes", name, size, file->size);
+        bool has_signature = image_sniff(file->data, size) != IMAGE_UNKNOWN;
+        if (!strstr(err.text, has_signature ? "truncated" : "no png, jpeg"))
+            fail_msg("%s cut at %zu: %s", name, size, err.text);
         assert_int_equal(err.code, ERR_INVALID);
         assert_null(image.rgb);
     }
