@@ -1,0 +1,25 @@
+/* Which back end computes. The one module of the server that knows there are several. */
+#pragma once
+
+#include <stdint.h>
+
+#include "flux/flux.h"
+
+#define BACKENDS_KINDS "auto|cpu|cuda"
+#define BACKENDS_DTYPES "auto|f32|bf16"
+
+enum backends_kind { BACKENDS_AUTO, BACKENDS_CPU, BACKENDS_CUDA }; /* as BACKENDS_KINDS */
+enum backends_dtype { BACKENDS_DTYPE_AUTO, BACKENDS_DTYPE_F32, BACKENDS_DTYPE_BF16 };
+
+/* Fields as option tables fill them in. */
+struct backends_wish {
+    int kind, dtype;
+    int64_t threads; /* 0: all cores; CPU only */
+};
+
+/* Open what is wished for; "auto" takes a CUDA device when one answers. Logs what was chosen and
+ * why. backend_close() the result. */
+bool backends_open(struct backend **out, const struct backends_wish *wish, struct error *err);
+
+/* The compute type of a wish; "auto" is f32 on the CPU and bf16 on CUDA. */
+enum dtype backends_compute(const struct backends_wish *wish, bool is_cuda);

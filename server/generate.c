@@ -1,0 +1,249 @@
+/* The generate command: the pipeline without HTTP. Prompts are rows of one batch, as in diffusers;
+ * pictures go to files, their names to stdout, times to stderr. Ctrl-C cancels at the next step. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/args.h"
+#include "base/log.h"
+#include "image/image.h"
+#include "server/backends.h"
+#include "server/commands.h"
+#include "server/generate_options.h"
+#include "server/model_dir.h"
+
+enum { MAX_INPUT_SIDE_PX = 16384 };
+
+/* Everything that a run owns. */
+struct run {
+    struct generate_options options;
+    struct buf model_dir;
+    struct image init;
+    struct backend *backend;
+    struct flux *model;
+    struct flux_dump *dump;
+    struct flux_result result;
+    uint64_t seeds[FLUX_MAX_ROWS];
+    const char *texts[3][FLUX_MAX_ROWS]; /* prompt_2, negative, negative_2: one per prompt */
+    sigset_t signals;
+};
+
+/* --- the wish
+ * ------------------------------------------------------------------------------------*/
+
+/* One text per prompt: as many as there are prompts, or one for all. NULL when none was given. */
+static bool spread(const char *name, const struct arg_list *given, size_t n_prompts,
+                   const char **texts, const char *const **out, struct error *err)
+{
+    *out = NULL;
+    if (given->n_items == 0)
+        return true;
+    if (given->n_items != 1 && given->n_items != n_prompts) {
+        return fail_field(err, name,
+                          "%s: given %zu times, must be once or as often as --prompt, %zu", name,
+                          given->n_items, n_prompts);
+    }
+    for (size_t i = 0; i < n_prompts; i++)
+        texts[i] = given->items[given->n_items == 1 ? 0 : i];
+    *out = texts;
+    return true;
+}
+
+static bool set_texts(struct run *r, struct flux_spec *spec, struct error *err)
+{
+    const struct generate_options *o = &r->options;
+    size_t n = o->prompts.n_items;
+    if (n == 0)
+        return fail_field(err, "--prompt", "--prompt is missing");
+    if (n > FLUX_MAX_ROWS) {
+        return fail_field(err, "--prompt", "--prompt: given %zu times, must be at most %d", n,
+                          FLUX_MAX_ROWS);
+    }
+    spec->prompts = o->prompts.items;
+    spec->n_prompts = (int)n;
+    if (o->negatives_2.n_items && !o->negatives.n_items) {
+        return fail_field(err, "--negative-prompt-2",
+                          "--negative-prompt-2 needs a --negative-prompt as well");
+    }
+    return spread("--prompt-2", &o->prompts_2, n, r->texts[0], &spec->prompts_2, err) &&
+           spread("--negative-prompt", &o->negatives, n, r->texts[1], &spec->negative_prompts,
+                  err) &&
+           spread("--negative-prompt-2", &o->negatives_2, n, r->texts[2], &spec->negative_prompts_2,
+                  err);
+}
+
+/* "7": one generator for all rows. "9,0,5": one each. Without: a random one, which is told. */
+static bool set_seeds(struct run *r, struct flux_spec *spec, struct error *err)
+{
+    const char *text = r->options.seed;
+    uint32_t random;
+    spec->seeds = r->seeds;
+    spec->n_seeds = 1;
+    if (!text) {
+        while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {}
+        r->seeds[0] = random;
+        fprintf(stderr, "seed %lu\n", (unsigned long)random);
+        return true;
+    }
+    if (!generate_options_seeds(text, r->seeds, &spec->n_seeds, err))
+        return false;
+    int rows = spec->n_prompts * spec->images_per_prompt;
+    if (spec->n_seeds != 1 && spec->n_seeds != rows) {
+        return fail_field(err, "--seed", "--seed '%s': %d seeds for %d images, must be 1 or %d",
+                          text, spec->n_seeds, rows, rows);
+    }
+    return true;
+}
+
+static bool read_init(struct run *r, struct error *err)
+{
+    struct buf file = {0};
+    bool ok = file_read(&file, r->options.image, err) &&
+              image_decode(&r->init, file.data, file.size, MAX_INPUT_SIDE_PX, err);
+    buf_free(&file);
+    return ok ? true : error_prefix(err, "--image %s", r->options.image);
+}
+
+/* Image-to-image: the size is the input's unless given, and then it has to be the same. */
+static bool set_init(struct run *r, struct flux_spec *spec, struct error *err)
+{
+    const struct generate_options *o = &r->options;
+    if (!o->image) {
+        if (o->strength >= 0)
+            return fail_field(err, "--strength", "--strength needs an --image");
+        return true;
+    }
+    if (!read_init(r, err))
+        return false;
+    spec->init_rgb = r->init.rgb;
+    spec->strength = o->strength >= 0 ? o->strength : GENERATE_DEFAULT_STRENGTH;
+    int width = o->width_px > 0 ? (int)o->width_px : r->init.width_px;
+    int height = o->height_px > 0 ? (int)o->height_px : r->init.height_px;
+    if (width != r->init.width_px || height != r->init.height_px) {
+        return fail_field(err, "--image",
+                          "--image %s is %dx%d: must have the size asked for, %dx%d", o->image,
+                          r->init.width_px, r->init.height_px, width, height);
+    }
+    spec->width_px = width;
+    spec->height_px = height;
+    return true;
+}
+
+static bool make_spec(struct run *r, struct flux_spec *spec, struct error *err)
+{
+    const struct generate_options *o = &r->options;
+    *spec = flux_spec_default(r->model);
+    spec->images_per_prompt = (int)o->n;
+    spec->max_batch = 0; /* all rows together, as diffusers does */
+    if (o->width_px > 0)
+        spec->width_px = (int)o->width_px;
+    if (o->height_px > 0)
+        spec->height_px = (int)o->height_px;
+    if (o->steps > 0)
+        spec->steps = (int)o->steps;
+    if (o->guidance_scale >= 0)
+        spec->guidance_scale = o->guidance_scale;
+    if (o->true_cfg_scale >= 0)
+        spec->true_cfg_scale = o->true_cfg_scale;
+    if (o->max_sequence_length > 0)
+        spec->max_sequence_length = (int)o->max_sequence_length;
+    return set_texts(r, spec, err) && set_seeds(r, spec, err) && set_init(r, spec, err) &&
+           flux_check(r->model, spec, err);
+}
+
+/* --- running
+ * -------------------------------------------------------------------------------------*/
+
+/* SIGINT and SIGTERM are blocked during the run; a pending one cancels. */
+static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
+{
+    const struct run *r = ctx;
+    const struct timespec now = {0};
+    (void)stage, (void)row, (void)step;
+    return sigtimedwait(&r->signals, NULL, &now) <= 0;
+}
+
+static bool compute(struct run *r, const struct flux_spec *spec, struct error *err)
+{
+    struct flux_hooks hooks = {.ctx = r, .may_continue = may_continue};
+    if (r->options.dump_path)
+        hooks.dump = r->dump = flux_dump_new();
+    sigemptyset(&r->signals);
+    sigaddset(&r->signals, SIGINT);
+    sigaddset(&r->signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &r->signals, NULL);
+    bool ok = flux_generate(r->model, spec, &hooks, &r->result, err);
+    pthread_sigmask(SIG_UNBLOCK, &r->signals, NULL);
+    return ok;
+}
+
+static bool write_images(const struct run *r, enum image_format format, struct error *err)
+{
+    const struct flux_result *result = &r->result;
+    size_t image_bytes = (size_t)result->width_px * (size_t)result->height_px * 3;
+    bool ok = true;
+    for (int i = 0; i < result->n_images && ok; i++) {
+        const struct image image = {result->width_px, result->height_px,
+                                    result->rgb + (size_t)i * image_bytes};
+        struct buf file = {0}, path = {0};
+        generate_options_path(&path, r->options.output, result->n_images > 1 ? i : -1);
+        ok = image_encode(&file, &image, format, (int)r->options.quality, err) &&
+             file_write(path.data, file.data, file.size, err);
+        if (ok)
+            puts(path.data);
+        buf_free(&file);
+        buf_free(&path);
+    }
+    return ok;
+}
+
+static void print_times(const struct flux_result *result)
+{
+    double denoise_s = 0;
+    for (int i = 0; i < result->n_step_times; i++)
+        denoise_s += result->step_s[i];
+    fprintf(stderr, "%d image%s of %dx%d: text %.3f s, %d steps %.3f s, vae %.3f s, all %.3f s\n",
+            result->n_images, result->n_images == 1 ? "" : "s", result->width_px, result->height_px,
+            result->text_s, result->steps_run, denoise_s, result->vae_s, result->total_s);
+    if (*result->warning)
+        log_warning("%s", result->warning);
+}
+
+static bool generate(struct run *r, struct error *err)
+{
+    struct flux_spec spec;
+    enum image_format format = IMAGE_UNKNOWN;
+    if (!generate_options_format(r->options.output, &format, err) ||
+        !model_dir_find(&r->model_dir, r->options.model_path, err) ||
+        !backends_open(&r->backend, &r->options.backend, err) ||
+        !flux_open(&r->model, r->backend, r->model_dir.data, err) || !make_spec(r, &spec, err) ||
+        !compute(r, &spec, err) || !write_images(r, format, err))
+        return false;
+    print_times(&r->result);
+    return !r->dump || flux_dump_write(r->dump, r->options.dump_path, err);
+}
+
+int command_generate(int argc, char **argv, int first)
+{
+    struct run r = {0};
+    struct error err = {0};
+    bool ok = generate_options_parse(&r.options, argc, argv, first, &err);
+    if (ok && r.options.wants_help) {
+        generate_options_help();
+    } else if (ok) {
+        log_set_level((enum log_level)r.options.log_level);
+        ok = generate(&r, &err);
+    }
+    if (!ok)
+        fprintf(stderr, "fluxserve generate: error: %s\n", err.text);
+    flux_result_free(&r.result);
+    flux_dump_free(r.dump);
+    flux_close(r.model);
+    backend_close(r.backend);
+    image_free(&r.init);
+    buf_free(&r.model_dir);
+    generate_options_free(&r.options);
+    return ok ? 0 : error_exit_code(err.code);
+}

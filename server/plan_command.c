@@ -1,0 +1,169 @@
+/* The plan command: what a model needs at a size, computed by the model code from its configs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "base/json.h"
+#include "server/backends.h"
+#include "server/commands.h"
+#include "server/images_api.h"
+#include "server/model_dir.h"
+
+enum { N_PARTS = 4 };
+
+struct config {
+    const char *model_path, *size;
+    int64_t steps, max_sequence_length, batch;
+    struct backends_wish backend;
+    bool with_cfg, wants_json, wants_help;
+};
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct option OPTIONS[] = {
+    {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path),
+     .help = "model directory; its configs are enough. Without it the embedded small model"},
+    {"--size", NULL, "WxH", ARG_STRING, AT(size),
+     .help = "size of the image in pixels (default: the model's)"},
+    {"--steps", "--num-inference-steps", "N", ARG_INT, AT(steps), 1, FLUX_MAX_STEPS,
+     .help = "denoising steps (default: the model's)"},
+    {"--max-sequence-length", NULL, "N", ARG_INT, AT(max_sequence_length), 1, FLUX_MAX_SEQUENCE,
+     .help = "T5 tokens (default: the model's)"},
+    {"--batch", NULL, "N", ARG_INT, AT(batch), 1, FLUX_MAX_ROWS,
+     .help = "images denoised together (default 1)"},
+    {"--cfg", NULL, NULL, ARG_FLAG, AT(with_cfg),
+     .help = "with classifier-free guidance, which calls the transformer twice a step"},
+    {"--dtype", NULL, NULL, ARG_CHOICE, AT(backend.dtype), .choices = BACKENDS_DTYPES,
+     .help = "type of activations; auto is f32 (default auto)"},
+    {"--json", NULL, NULL, ARG_FLAG, AT(wants_json), .help = "print one JSON object"},
+    {"--help", "-h", NULL, ARG_FLAG, AT(wants_help), .help = "print this text and exit"},
+};
+
+enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
+
+/* --- output
+ * --------------------------------------------------------------------------------------*/
+
+/* "74.38 TFLOP", "22.2 GiB": three to four digits and a prefix. */
+static void print_scaled(double value, double base, const char *const prefixes[], const char *unit)
+{
+    int power = 0;
+    while (value >= base && power < 5) {
+        value /= base;
+        power++;
+    }
+    char text[48];
+    snprintf(text, sizeof text, "%.*f %s%s", power ? 2 : 0, value, prefixes[power], unit);
+    printf("%14s", text);
+}
+
+static void print_flops(double flops)
+{
+    static const char *const PREFIXES[] = {"", "K", "M", "G", "T", "P"};
+    print_scaled(flops, 1000, PREFIXES, "FLOP");
+}
+
+static void print_bytes(double bytes)
+{
+    static const char *const PREFIXES[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi"};
+    print_scaled(bytes, 1024, PREFIXES, "B");
+}
+
+static void print_row(const char *name, int64_t n_parameters, size_t weight_bytes)
+{
+    printf("%-18s%16lld", name, (long long)n_parameters);
+    print_bytes((double)weight_bytes);
+}
+
+static void print_table(const char *dir, const struct flux_plan_query *q, const struct flux_plan *p)
+{
+    printf("model              %s\n", dir);
+    if (q->width_px)
+        printf("image              %dx%d, ", q->width_px, q->height_px);
+    else
+        printf("image              default size, ");
+    printf("%d steps, batch %d, %s\n\n", p->steps, q->batch, dtype_name(q->compute));
+    printf("%-18s%16s%14s%14s\n", "part", "parameters", "weights", "one call");
+    for (int i = 0; i < N_PARTS; i++) {
+        print_row(p->parts[i].name, p->parts[i].n_parameters, p->parts[i].weight_bytes);
+        print_flops(p->parts[i].flops);
+        printf("\n");
+    }
+    print_row("all", p->n_parameters, p->weight_bytes);
+    printf("\n\nper step           ");
+    print_flops(p->flops_per_step);
+    printf("\nper image          ");
+    print_flops(p->flops_per_image);
+    printf("\nscratch            ");
+    print_bytes((double)p->scratch_bytes);
+    printf("\nmoved per step     ");
+    print_bytes(p->bytes_moved_per_step);
+    printf("\n");
+}
+
+static void print_json(const struct flux_plan *p)
+{
+    struct json *root = json_new_object(), *parts = json_new_object();
+    for (int i = 0; i < N_PARTS; i++) {
+        struct json *part = json_new_object();
+        json_set(part, "parameters", json_new_int(p->parts[i].n_parameters));
+        json_set(part, "weight_bytes", json_new_int((int64_t)p->parts[i].weight_bytes));
+        json_set(part, "flops", json_new_double(p->parts[i].flops));
+        json_set(parts, p->parts[i].name, part);
+    }
+    json_set(root, "parts", parts);
+    json_set(root, "steps", json_new_int(p->steps));
+    json_set(root, "parameters", json_new_int(p->n_parameters));
+    json_set(root, "weight_bytes", json_new_int((int64_t)p->weight_bytes));
+    json_set(root, "scratch_bytes", json_new_int((int64_t)p->scratch_bytes));
+    json_set(root, "flops_per_step", json_new_double(p->flops_per_step));
+    json_set(root, "flops_per_image", json_new_double(p->flops_per_image));
+    json_set(root, "bytes_moved_per_step", json_new_double(p->bytes_moved_per_step));
+    struct buf text = {0};
+    json_print(&text, root, 2);
+    puts(text.data);
+    buf_free(&text);
+    json_free(root);
+}
+
+/* --- the command
+ * ---------------------------------------------------------------------------------*/
+
+static bool plan(const struct config *c, struct error *err)
+{
+    struct flux_plan_query query = {.steps = (int)c->steps,
+                                    .max_sequence_length = (int)c->max_sequence_length,
+                                    .batch = (int)c->batch,
+                                    .with_cfg = c->with_cfg,
+                                    .compute = backends_compute(&c->backend, false)};
+    if (c->size && !images_parse_size(c->size, &query.width_px, &query.height_px)) {
+        return fail_field(err, "--size", "--size is '%s': must be WIDTHxHEIGHT, as in 1024x1024",
+                          c->size);
+    }
+    struct buf dir = {0};
+    struct flux_plan result = {0};
+    bool ok = model_dir_find(&dir, c->model_path, err) && flux_plan(dir.data, &query, &result, err);
+    if (ok && c->wants_json)
+        print_json(&result);
+    else if (ok)
+        print_table(dir.data, &query, &result);
+    buf_free(&dir);
+    return ok;
+}
+
+int command_plan(int argc, char **argv, int first)
+{
+    struct config c = {.batch = 1};
+    struct error err = {0};
+    bool ok = args_parse(OPTIONS, N_OPTIONS, argc, argv, first, &c, NULL, NULL, &err);
+    if (ok && c.wants_help) {
+        args_help("fluxserve plan [OPTIONS]",
+                  "Print parameters, FLOPs and memory of a model without loading weights.", OPTIONS,
+                  N_OPTIONS);
+        return 0;
+    }
+    if (ok && plan(&c, &err))
+        return 0;
+    fprintf(stderr, "fluxserve plan: error: %s\n", err.text);
+    return error_exit_code(err.code);
+}

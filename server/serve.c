@@ -1,0 +1,224 @@
+/* The server's life in one page: listen, load and warm up, serve, drain, stop.
+ *
+ * Threads: main waits for signals; the worker owns the model; each connection has one. SIGINT and
+ * SIGTERM are blocked everywhere and taken by main with sigtimedwait(). The first one drains: work
+ * that was accepted is finished and answered, new work gets 503. A second one ends the process. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/commands.h"
+#include "server/listener.h"
+#include "server/model_dir.h"
+#include "server/options.h"
+#include "server/routes.h"
+#include "server/service.h"
+
+enum { TICK_MS = 20 };
+
+struct server {
+    struct server_options options;
+    struct buf model_dir, basename;
+    const char *default_names[2];
+    struct service service;
+    struct http *http;
+    int listener;
+    sigset_t signals;
+};
+
+/* --- names and back end
+ * --------------------------------------------------------------------------*/
+
+/* As told by --served-model-name, else the path as given and its last part. */
+static void set_names(struct server *s)
+{
+    const struct server_options *o = &s->options;
+    s->service.names = o->served_names.items;
+    s->service.n_names = o->served_names.n_items;
+    if (s->service.n_names)
+        return;
+    const char *path = o->model_path && *o->model_path ? o->model_path : MODEL_DIR_DEFAULT;
+    model_dir_basename(&s->basename, path);
+    s->default_names[0] = path;
+    s->default_names[1] = s->basename.data;
+    s->service.names = s->default_names;
+    s->service.n_names = strcmp(path, s->basename.data) == 0 ? 1 : 2;
+}
+
+static bool open_backend(void *ctx, struct backend **out, struct error *err)
+{
+    const struct server *s = ctx;
+    if (!backends_open(out, &s->options.backend, err))
+        return false;
+    options_warn(&s->options, (*out)->name);
+    return true;
+}
+
+static void on_done(void *ctx, int status, double seconds)
+{
+    struct service *service = ctx;
+    (void)seconds;
+    telemetry_answer(service->telemetry, status);
+}
+
+/* --- phases
+ * --------------------------------------------------------------------------------------*/
+
+static bool start(struct server *s, struct error *err)
+{
+    const struct server_options *o = &s->options;
+    struct service *service = &s->service;
+    if (!model_dir_find(&s->model_dir, o->model_path, err))
+        return false;
+    set_names(s);
+    service->port = (int)o->port;
+    s->listener = listener_open(o->host, &service->port, err);
+    if (s->listener < 0)
+        return false;
+    service->limits = o->limits;
+    service->is_strict = o->is_strict;
+    service->started_s = clock_unix_ns() / NS_PER_S;
+    service->queue = queue_open((int)o->max_queue);
+    service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
+    service->telemetry = telemetry_open();
+    const struct worker_config worker = {.model_dir = s->model_dir.data,
+                                         .open_backend = open_backend,
+                                         .ctx = s,
+                                         .queue = service->queue,
+                                         .telemetry = service->telemetry};
+    service->worker = worker_start(&worker);
+    struct http_config http = {.socket = s->listener,
+                               .max_connections = (int)o->max_connections,
+                               .timeout_s = (int)o->timeout_s,
+                               .max_body_bytes = (size_t)o->max_body_bytes,
+                               .ctx = service,
+                               .on_done = on_done};
+    http.routes = routes_all(&http.n_routes);
+    s->listener = -1;
+    return http_open(&s->http, &http, err);
+}
+
+/* Wait one tick; the signal that came, or 0. */
+static int wait_signal(const struct server *s)
+{
+    const struct timespec tick = {.tv_nsec = TICK_MS * NS_PER_MS};
+    int signal = sigtimedwait(&s->signals, NULL, &tick);
+    return signal > 0 ? signal : 0;
+}
+
+static void print_ready(const struct server *s)
+{
+    const char *host = s->options.host;
+    bool is_ipv6 = strchr(host, ':') != NULL;
+    fprintf(stderr, "fluxserve running on http://%s%s%s:%d (Press CTRL+C to quit)\n",
+            is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "", s->service.port);
+    fflush(stderr);
+}
+
+/* Until a signal, or until the worker has failed. Returns the signal or 0. */
+static int serve(struct server *s)
+{
+    int signal = 0;
+    while (worker_state(s->service.worker) == WORKER_STARTING && !signal)
+        signal = wait_signal(s);
+    if (signal || worker_state(s->service.worker) == WORKER_FAILED)
+        return signal;
+    print_ready(s);
+    do
+        signal = sigwaitinfo(&s->signals, NULL);
+    while (signal < 0 && errno == EINTR);
+    return signal;
+}
+
+static void drain(struct server *s, int signal)
+{
+    struct service *service = &s->service;
+    atomic_store(&service->is_draining, true);
+    queue_shut(service->queue);
+    worker_interrupt(service->worker);
+    struct queue_depth depth = queue_depth(service->queue);
+    log_info("draining signal=%s waiting=%d running=%d", strsignal(signal), depth.waiting,
+             depth.running);
+    for (;;) {
+        enum worker_state state = worker_state(service->worker);
+        bool is_idle = state == WORKER_STOPPED || state == WORKER_FAILED;
+        if (is_idle && http_active(s->http) == 0)
+            return;
+        if (wait_signal(s)) {
+            log_warning("second signal: exit without waiting");
+            _exit(1);
+        }
+    }
+}
+
+/* Reverse order of start(); accepts every half-open state. */
+static bool stop(struct server *s, struct error *err)
+{
+    struct service *service = &s->service;
+    bool ok = true;
+    http_close(s->http);
+    if (s->listener >= 0)
+        listener_close(s->listener);
+    if (service->queue)
+        queue_shut(service->queue);
+    if (service->worker) {
+        worker_interrupt(service->worker);
+        ok = worker_join(service->worker, err);
+    }
+    telemetry_close(service->telemetry);
+    store_close(service->store);
+    queue_close(service->queue);
+    buf_free(&s->basename);
+    buf_free(&s->model_dir);
+    options_free(&s->options);
+    return ok;
+}
+
+static void take_signals(struct server *s)
+{
+    sigemptyset(&s->signals);
+    sigaddset(&s->signals, SIGINT);
+    sigaddset(&s->signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a broken connection is an error of write(), not of the process */
+}
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "fluxserve: error: %s\n", err->text);
+    return error_exit_code(err->code);
+}
+
+int command_serve(int argc, char **argv, int first)
+{
+    struct server s = {.listener = -1};
+    struct error err = {0};
+    if (!options_parse(&s.options, argc, argv, first, &err))
+        return complain(&err);
+    if (s.options.wants_help || s.options.wants_version) {
+        if (s.options.wants_help)
+            options_help("fluxserve [serve] [OPTIONS]");
+        else
+            printf("fluxserve %s\n", FLUXBENCH_VERSION);
+        options_free(&s.options);
+        return 0;
+    }
+    log_set_level((enum log_level)s.options.log_level);
+    take_signals(&s);
+    if (!start(&s, &err)) {
+        stop(&s, NULL);
+        return complain(&err);
+    }
+    int signal = serve(&s);
+    if (signal)
+        drain(&s, signal);
+    if (!stop(&s, &err) && !signal)
+        return complain(&err);
+    log_info("stopped");
+    return 0;
+}

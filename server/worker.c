@@ -1,0 +1,177 @@
+/* State changes are published with an atomic, after the model is complete; HTTP threads read it
+ * before they look at the model. When the queue is done the thread keeps the model open until
+ * worker_join() lets it go: the server stops its HTTP side in between, so nobody looks at a closed
+ * model.
+ *
+ * Back end and checkpoint are opened and closed on this thread, not in main(): OpenMP keeps a pool
+ * of threads per calling thread, and a CUDA context is current to a thread. */
+#include "server/worker.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { WARM_UP_TOKENS = 64, WARM_UP_MAX_MULTIPLE = 64 };
+
+struct worker {
+    struct worker_config config;
+    pthread_t thread;
+    sem_t may_close;
+    atomic_int state;
+    atomic_bool is_interrupted;
+    /* the thread's own; model is read by others in state READY and STOPPED */
+    struct backend *backend;
+    struct flux *model;
+    struct error error;
+};
+
+/* --- hooks
+ * ---------------------------------------------------------------------------------------*/
+
+static bool warm_up_may_continue(void *ctx, enum flux_stage stage, int row, int step)
+{
+    struct worker *w = ctx;
+    (void)stage, (void)row, (void)step;
+    return !atomic_load(&w->is_interrupted);
+}
+
+struct running {
+    struct queue *queue;
+    const struct job *job;
+};
+
+static bool job_may_continue(void *ctx, enum flux_stage stage, int row, int step)
+{
+    const struct running *running = ctx;
+    (void)stage, (void)row, (void)step;
+    return !queue_is_canceled(running->queue, running->job);
+}
+
+/* --- start-up
+ * ------------------------------------------------------------------------------------*/
+
+/* One step at the smallest size that the model takes: it touches every weight. */
+static bool warm_up(struct worker *w, struct error *err)
+{
+    const struct flux_info *info = flux_info(w->model);
+    struct flux_spec spec = flux_spec_default(w->model);
+    const uint64_t seed = 0;
+    spec.prompts = (const char *const[]){"warm-up"};
+    spec.n_prompts = 1;
+    spec.images_per_prompt = 1;
+    spec.seeds = &seed;
+    spec.n_seeds = 1;
+    spec.steps = 1;
+    if (spec.max_sequence_length > WARM_UP_TOKENS)
+        spec.max_sequence_length = WARM_UP_TOKENS;
+    bool fits = false;
+    for (int k = 1; k <= WARM_UP_MAX_MULTIPLE && !fits; k++) {
+        spec.width_px = spec.height_px = k * info->size_multiple_px;
+        struct error unfit = {0};
+        fits = flux_check(w->model, &spec, &unfit);
+        if (!fits && k == WARM_UP_MAX_MULTIPLE)
+            return fail(err, unfit.code, "warm-up: %s", unfit.text);
+    }
+    struct flux_result result = {0};
+    struct flux_hooks hooks = {.ctx = w, .may_continue = warm_up_may_continue};
+    if (!flux_generate(w->model, &spec, &hooks, &result, err))
+        return error_prefix(err, "warm-up");
+    log_info("warm-up image done size=%dx%d seconds=%.3f", spec.width_px, spec.height_px,
+             result.total_s);
+    flux_result_free(&result);
+    return true;
+}
+
+static bool start_up(struct worker *w, struct error *err)
+{
+    int64_t begun = clock_now_ns();
+    if (!w->config.open_backend(w->config.ctx, &w->backend, err) ||
+        !flux_open(&w->model, w->backend, w->config.model_dir, err))
+        return false;
+    const struct flux_info *info = flux_info(w->model);
+    log_info("model loaded path=%s parameters=%lld weight_mib=%.1f seconds=%.3f",
+             w->config.model_dir, (long long)info->n_parameters,
+             (double)info->weight_bytes / (1 << 20), clock_seconds(clock_now_ns() - begun));
+    return warm_up(w, err);
+}
+
+/* --- serving
+ * -------------------------------------------------------------------------------------*/
+
+static void run_job(struct worker *w, struct job *job)
+{
+    struct running running = {w->config.queue, job};
+    struct flux_hooks hooks = {.ctx = &running, .may_continue = job_may_continue};
+    enum telemetry_outcome outcome = TELEMETRY_COMPLETED;
+    if (flux_generate(w->model, job->spec, &hooks, &job->result, &job->error)) {
+        telemetry_job(w->config.telemetry, &job->result,
+                      clock_seconds(job->started_ns - job->submitted_ns));
+    } else {
+        outcome = job->error.code == ERR_CANCELED ? TELEMETRY_CANCELED : TELEMETRY_FAILED;
+    }
+    telemetry_outcome(w->config.telemetry, outcome);
+    queue_finish(w->config.queue, job);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    pthread_setname_np(pthread_self(), "worker");
+    if (start_up(w, &w->error)) {
+        atomic_store(&w->state, WORKER_READY);
+        struct job *job;
+        while ((job = queue_take(w->config.queue)) != NULL)
+            run_job(w, job);
+        atomic_store(&w->state, WORKER_STOPPED);
+    } else {
+        atomic_store(&w->state, WORKER_FAILED);
+    }
+    while (sem_wait(&w->may_close) != 0) {}
+    flux_close(w->model);
+    backend_close(w->backend);
+    return NULL;
+}
+
+struct worker *worker_start(const struct worker_config *config)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->config = *config;
+    atomic_init(&w->state, WORKER_STARTING);
+    atomic_init(&w->is_interrupted, false);
+    sem_init(&w->may_close, 0, 0);
+    if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
+        log_error("can't start the worker thread");
+        abort();
+    }
+    return w;
+}
+
+enum worker_state worker_state(const struct worker *w)
+{
+    return (enum worker_state)atomic_load(&w->state);
+}
+
+const struct flux *worker_model(const struct worker *w)
+{
+    enum worker_state state = worker_state(w);
+    return state == WORKER_READY || state == WORKER_STOPPED ? w->model : NULL;
+}
+
+void worker_interrupt(struct worker *w) { atomic_store(&w->is_interrupted, true); }
+
+bool worker_join(struct worker *w, struct error *err)
+{
+    sem_post(&w->may_close);
+    pthread_join(w->thread, NULL);
+    bool ok = w->error.code == ERR_NONE;
+    if (!ok && err)
+        *err = w->error;
+    sem_destroy(&w->may_close);
+    free(w);
+    return ok;
+}
