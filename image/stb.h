@@ -1,8 +1,8 @@
 /* Private to image/: stb_image and stb_image_write behind functions without global state.
  *
- * The libraries are compiled into stb.c alone and used nowhere else. Of their globals the writer's
- * settings keep their initial values for ever, and the reader's failure reason is thread-local:
- * any number of threads may call these at a time. */
+ * The libraries are compiled into stb_read.c and stb_write.c and used nowhere else. Of their
+ * globals the writer's settings keep their initial values for ever, and the reader's failure reason
+ * is thread-local: any number of threads may call these at a time. */
 #pragma once
 
 #include <stddef.h>

@@ -1,21 +1,16 @@
-/* The one place where stb_image and stb_image_write are compiled.
+/* The one place where stb_image is compiled: only the formats image.h promises, no HDR, no stdio.
  *
- * Reading: only the formats image.h promises, no HDR, no stdio. stb_image is known to read and
- * write astray on hostile files, so it sees nothing that the format's own file has not checked,
- * and its heap is zeroed: its Huffman tables and pixel planes keep what the file left unset, which
- * would otherwise be stale memory of ours in a stranger's picture, and another picture each time.
- *
- * Writing: PNG's deflate and CRC come from libdeflate through the hooks that stb offers. Each row
- * takes the best of PNG's five filters, stb's default: 1024x1024 takes 32 ms at libdeflate's level
- * 1 on one EPYC core, against 26 ms with any one filter forced, and files are 2-4 % smaller. So
- * the writer's global switches need no writing. */
-#include "image/stb.h"
-
+ * stb_image is known to read and write astray on hostile files, so it sees nothing that the
+ * format's own file has not checked, and its heap is zeroed: its Huffman tables and pixel planes
+ * keep what the file left unset, which would otherwise be stale memory of ours in a stranger's
+ * picture, and another picture each time. CMakeLists.txt has the flags that make its arithmetic
+ * wrap. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "image/formats.h"
+#include "image/stb.h"
 
 #define STBI_MALLOC(size) calloc(1, size)
 #define STBI_REALLOC(p, size) realloc(p, size)
@@ -30,16 +25,9 @@
 #define STBI_NO_LINEAR
 #define STBI_NO_STDIO
 #define STB_IMAGE_IMPLEMENTATION
-#define STBI_WRITE_NO_STDIO
-#define STBIW_ZLIB_COMPRESS png_deflate
-#define STBIW_CRC32(bytes, size) png_crc(bytes, size)
-#define STB_IMAGE_WRITE_IMPLEMENTATION
 
-/* System headers to the compiler: their warnings are not ours. */
+/* A system header to the compiler: its warnings are not ours. */
 #include <stb_image.h>
-#include <stb_image_write.h>
-
-/* ---- reading -------------------------------------------------------------------------------- */
 
 static bool fail_reason(const char *format, struct error *err)
 {
@@ -79,31 +67,5 @@ bool stb_decode(struct image *out, const char *format, const void *bytes, size_t
     stbi_image_free(pixels);
     if (!out->rgb)
         return fail(err, ERR_MEMORY, "no memory for %dx%d pixels", width, height);
-    return true;
-}
-
-/* ---- writing -------------------------------------------------------------------------------- */
-
-static void append(void *out, void *bytes, int size) { buf_append(out, bytes, (size_t)size); }
-
-bool stb_encode_png(struct buf *out, const struct image *image, struct error *err)
-{
-    int size = 0;
-    uint8_t *file =
-        stbi_write_png_to_mem(image->rgb, 0, image->width_px, image->height_px, 3, &size);
-    if (!file)
-        return fail(err, ERR_MEMORY, "no memory for a png file of %dx%d pixels", image->width_px,
-                    image->height_px);
-    buf_append(out, file, (size_t)size);
-    free(file);
-    return true;
-}
-
-bool stb_encode_jpeg(struct buf *out, const struct image *image, int quality, struct error *err)
-{
-    if (!stbi_write_jpg_to_func(append, out, image->width_px, image->height_px, 3, image->rgb,
-                                quality))
-        return fail(err, ERR_INTERNAL, "can't write a jpeg file of %dx%d pixels", image->width_px,
-                    image->height_px);
     return true;
 }
