@@ -12,8 +12,9 @@ ARG CUDA_RUNTIME_BASE=nvidia/cuda:13.0.1-runtime-ubuntu24.04
 FROM ${CPU_BASE} AS build-cpu
 WORKDIR /src
 COPY tools/packages.txt tools/container_packages.sh tools/
-RUN apt-get update \
-    && tools/container_packages.sh build | xargs apt-get install -y --no-install-recommends \
+RUN tools/container_packages.sh build > packages \
+    && apt-get update \
+    && xargs apt-get install -y --no-install-recommends < packages \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN tools/container_build.sh /out
@@ -21,8 +22,9 @@ RUN tools/container_build.sh /out
 FROM ${CUDA_BASE} AS build-cuda
 WORKDIR /src
 COPY tools/packages.txt tools/container_packages.sh tools/
-RUN apt-get update \
-    && tools/container_packages.sh build | xargs apt-get install -y --no-install-recommends \
+RUN tools/container_packages.sh build > packages \
+    && apt-get update \
+    && xargs apt-get install -y --no-install-recommends < packages \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN tools/container_build.sh /out
