@@ -176,7 +176,12 @@ void dump_image_float(struct flux_dump *d)
 static void tap_fn(struct tap *tap, const char *name, struct tensor t)
 {
     struct dump_tap *self = (struct dump_tap *)tap;
-    dump_device(self->dump, self->backend, name, t);
+    struct tensor host = fetch(self->backend, t);
+    if (strncmp(name, "dbg.rope.", 9) == 0) { /* shown as pairs, stored flat */
+        host = tensor_join(host, 1);
+    }
+    dump_host(self->dump, name, host);
+    free(host.data);
 }
 
 struct dump_tap dump_tap(struct flux_dump *d, struct backend *b)

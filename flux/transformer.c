@@ -162,8 +162,8 @@ struct condition transformer_condition(struct backend *b, const struct transform
     }
     rotations(b, &m->config, text.dims[1], rows, columns, &c.cos, &c.sin);
     tap_show(tap, "dbg.context_embed", c.context);
-    tap_show(tap, "dbg.rope.cos", c.cos);
-    tap_show(tap, "dbg.rope.sin", c.sin);
+    tap_show(tap, "dbg.rope.cos", tensor_repeat(tensor_unsqueeze(c.cos, 2), 2, 2)); /* both */
+    tap_show(tap, "dbg.rope.sin", tensor_repeat(tensor_unsqueeze(c.sin, 2), 2, 2)); /* of a pair */
     return c;
 }
 
