@@ -1,0 +1,148 @@
+#include "client/answer.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/json.h"
+#include "image/image.h"
+
+#define MAX_MESSAGE 65536 /* of a body quoted in an error */
+
+static void set_error(struct record *r, int code, const char *type, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The first failure stays. */
+static void set_error(struct record *r, int code, const char *type, const char *format, ...)
+{
+    if (r->error.message)
+        return;
+    struct buf text = {0};
+    va_list args;
+    va_start(args, format);
+    buf_vprintf(&text, format, args);
+    va_end(args);
+    r->error = (struct record_error){
+        .code = code, .type = type, .message = xstrdup(text.data ? text.data : "")};
+    buf_free(&text);
+}
+
+static void judge_transfer(struct record *r)
+{
+    const char *text = r->transfer_text ? r->transfer_text : "";
+    switch (r->transfer) {
+    case TRANSFER_DONE:
+    case TRANSFER_CANCELED: /* never recorded */
+        break;
+    case TRANSFER_NO_HOST:
+        set_error(r, 0, "ClientConnectorDNSError", "%s", text);
+        break;
+    case TRANSFER_NO_CONNECT:
+        set_error(r, 0, "ClientConnectorError", "%s", text);
+        break;
+    case TRANSFER_DISCONNECTED:
+        set_error(r, 0, "ServerDisconnectedError", "%s", text);
+        break;
+    case TRANSFER_TIMEOUT:
+        set_error(r, 0, "TimeoutError", "%s", text);
+        break;
+    case TRANSFER_OVERSIZED:
+        set_error(r, 0, "ResponseTooLargeError", "the answer is larger than 1 GiB");
+        break;
+    case TRANSFER_FAILED:
+        set_error(r, 0, "ClientError", "%s", text);
+        break;
+    }
+}
+
+static void judge_status(struct record *r)
+{
+    if (r->status >= 200 && r->status <= 299)
+        return;
+    size_t n = r->body.size < MAX_MESSAGE ? r->body.size : MAX_MESSAGE;
+    set_error(r, r->status, r->reason && *r->reason ? r->reason : "HTTP error", "%.*s", (int)n,
+              r->body.data ? r->body.data : "");
+}
+
+/* Get the bytes of one entry, by value or by address. */
+static bool read_entry(struct record *r, const struct json *entry, size_t index,
+                       const struct answer_source *source, struct buf *out)
+{
+    const char *b64 = NULL, *url = NULL;
+    struct error err = {0};
+    bool is_object = json_type(entry) == JSON_OBJECT;
+    if (!is_object || !json_read_string(entry, "b64_json", &b64, &err) ||
+        !json_read_string(entry, "url", &url, &err) || (!b64 && !url)) {
+        set_error(r, 0, "NoImageError", "data[%zu] has neither b64_json nor url", index);
+        return false;
+    }
+    if (b64 && strncmp(b64, "data:", 5) == 0 && strchr(b64, ',')) /* a data URL */
+        b64 = strchr(b64, ',') + 1;
+    if (b64 && !base64_decode(out, b64, strlen(b64), &err)) {
+        set_error(r, 0, "InvalidBase64Error", "data[%zu].b64_json: %s", index, err.text);
+        return false;
+    }
+    if (!b64 && !source->fetch(source->self, r, url, out, &err)) {
+        set_error(r, 0, "ImageFetchError", "data[%zu].url: %s", index, err.text);
+        return false;
+    }
+    return true;
+}
+
+static void judge_entry(struct record *r, const struct json *entry, size_t index,
+                        const struct answer_source *source)
+{
+    struct buf file = {0};
+    struct image image = {0};
+    struct error err = {0};
+    struct record_image *info = &r->images[index];
+    if (read_entry(r, entry, index, source, &file)) {
+        info->bytes = file.size;
+        if (image_decode(&image, file.data, file.size, ANSWER_MAX_SIDE_PX, &err)) {
+            info->format = image_format_name(image_sniff(file.data, file.size));
+            info->width_px = image.width_px;
+            info->height_px = image.height_px;
+            r->n_decoded++;
+        } else {
+            set_error(r, 0, "UndecodableImageError", "data[%zu]: %s", index, err.text);
+        }
+    }
+    image_free(&image);
+    buf_free(&file);
+}
+
+static void judge_body(struct record *r, const struct answer_source *source)
+{
+    struct error err = {0};
+    struct json *tree = json_parse(r->body.data ? r->body.data : "", r->body.size, &err);
+    if (!tree || json_type(tree) != JSON_OBJECT || !json_first(tree)) {
+        set_error(r, 0, "InvalidInferenceResultError", "the answer has no usable content: %s",
+                  tree ? "not a JSON object with fields" : err.text);
+        json_free(tree);
+        return;
+    }
+    const struct json *data = json_get(tree, "data");
+    bool is_list = data && json_type(data) == JSON_ARRAY;
+    r->n_returned = is_list ? json_size(data) : 0;
+    if (r->n_returned == 0)
+        set_error(r, 0, "NoImageError",
+                  is_list ? "data[] is empty: no image was returned"
+                          : "the answer has no data[] list");
+    else
+        r->images = xcalloc(r->n_returned, sizeof *r->images);
+    size_t index = 0;
+    for (const struct json *entry = r->n_returned ? json_first(data) : NULL; entry;
+         entry = json_next(entry))
+        judge_entry(r, entry, index++, source);
+    json_free(tree);
+}
+
+void answer_judge(struct record *r, const struct answer_source *source)
+{
+    judge_transfer(r);
+    if (record_succeeded(r))
+        judge_status(r);
+    if (record_succeeded(r))
+        judge_body(r, source);
+}

@@ -1,0 +1,34 @@
+/* The verdict on one answer: did it bring pictures? Off the timing path, in the records thread. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "client/record.h"
+
+#define ANSWER_MAX_SIDE_PX 16384
+
+/* Where pictures given as addresses come from. */
+struct answer_source {
+    void *self;
+    /* Append the file behind url (absolute, or relative to the server of record r). */
+    bool (*fetch)(void *self, const struct record *r, const char *url, struct buf *out,
+                  struct error *err);
+};
+
+/* Fill error, n_returned, n_decoded and images of a record whose transfer has ended. A request
+ * succeeds when its status is 2xx, data[] has at least one entry and every entry is a picture
+ * that decodes. The type of a failure is one of:
+ *
+ *   ClientConnectorDNSError ClientConnectorError ServerDisconnectedError TimeoutError
+ *   ResponseTooLargeError ClientError          no complete answer came; no code
+ *   the reason phrase                          status outside 2xx; code = status
+ *   InvalidInferenceResultError                2xx, but no JSON object, or an empty one
+ *   NoImageError                               data[] is missing or empty, or an entry has neither
+ *                                              b64_json nor url
+ *   InvalidBase64Error  UndecodableImageError  the entry is no base64, the bytes are no picture
+ *   ImageFetchError                            the url of the entry gave nothing
+ *
+ * (the names known from AIPerf where it has one for the same case). */
+void answer_judge(struct record *r, const struct answer_source *source);

@@ -1,0 +1,37 @@
+#include "client/arrivals.h"
+
+#include "base/clock.h"
+
+const char *arrival_pattern_name(enum arrival_pattern pattern)
+{
+    static const char *const NAMES[] = {"constant", "poisson", "gamma"};
+    return NAMES[pattern];
+}
+
+void arrivals_init(struct arrivals *a, enum arrival_pattern pattern, double rate_hz,
+                   double smoothness, int64_t seed)
+{
+    *a = (struct arrivals){.pattern = pattern, .rate_hz = rate_hz, .smoothness = smoothness};
+    random_init(&a->random, seed,
+                pattern == ARRIVAL_GAMMA ? "timing.request.gamma_interval"
+                                         : "timing.request.poisson_interval");
+}
+
+int64_t arrivals_next_ns(struct arrivals *a)
+{
+    if (a->rate_hz <= 0)
+        return 0;
+    a->n_given++;
+    switch (a->pattern) {
+    case ARRIVAL_CONSTANT: /* from the count, so that no rounding adds up */
+        a->at_s = (double)a->n_given / a->rate_hz;
+        break;
+    case ARRIVAL_POISSON:
+        a->at_s += random_exponential(&a->random, a->rate_hz);
+        break;
+    case ARRIVAL_GAMMA:
+        a->at_s += random_gamma(&a->random, a->smoothness, 1 / (a->rate_hz * a->smoothness));
+        break;
+    }
+    return (int64_t)(a->at_s * (double)NS_PER_S);
+}

@@ -1,0 +1,121 @@
+#include "client/artifacts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *path_of(const struct options *o, const char *standard, const char *tail)
+{
+    return o->prefix ? xasprintf("%s/%s%s", o->run_dir, o->prefix, tail)
+                     : xasprintf("%s/%s%s", o->run_dir, standard, tail);
+}
+
+static void name_files(struct artifacts *a, const struct options *o)
+{
+    a->options = o;
+    a->json = path_of(o, "profile_export_aiperf", ".json");
+    a->csv = path_of(o, "profile_export_aiperf", ".csv");
+    a->console = path_of(o, "profile_export", "_console.txt");
+    a->lines = path_of(o, "profile_export", ".jsonl");
+    a->raw = path_of(o, "profile_export", "_raw.jsonl");
+    a->slices_json = path_of(o, "profile_export_aiperf", "_timeslices.json");
+    a->slices_csv = path_of(o, "profile_export_aiperf", "_timeslices.csv");
+    a->inputs = xasprintf("%s/inputs.json", o->run_dir);
+    a->manifest = xasprintf("%s/phase_manifest.json", o->run_dir);
+    a->ready = xasprintf("%s/.aiperf_results_ready.json", o->run_dir);
+}
+
+bool artifacts_open(struct artifacts *a, const struct options *o, const struct prompts *prompts,
+                    struct error *err)
+{
+    name_files(a, o);
+    const char *const old[] = {a->json,        a->csv,        a->console,  a->lines, a->raw,
+                               a->slices_json, a->slices_csv, a->manifest, a->ready};
+    struct buf inputs = {0};
+    prompts_print_inputs(prompts, &inputs);
+    bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
+    if (!ok)
+        error_prefix(err, "artifact directory");
+    for (size_t i = 0; ok && i < sizeof old / sizeof old[0]; i++)
+        unlink(old[i]);
+    buf_free(&inputs);
+    return ok;
+}
+
+static bool write_buf(const char *path, struct buf *text, struct error *err)
+{
+    bool ok = file_write(path, text->data ? text->data : "", text->size, err);
+    buf_free(text);
+    return ok;
+}
+
+static bool write_summary(const char *json, const char *csv, const struct report *r,
+                          const struct report_phase *phase, struct error *err)
+{
+    struct buf text = {0};
+    report_json(&text, r, phase);
+    if (!write_buf(json, &text, err))
+        return false;
+    report_csv(&text, &phase->metrics);
+    return write_buf(csv, &text, err);
+}
+
+/* phases/<name>/ for each phase, when there is more than the measurement. */
+static bool write_phases(const struct artifacts *a, const struct report *r, struct error *err)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < r->n_phases; i++) {
+        const char *prefix = a->options->prefix ? a->options->prefix : "profile_export_aiperf";
+        char *dir = xasprintf("%s/phases/%s", a->options->run_dir, r->phases[i].name);
+        char *json = xasprintf("%s/%s.json", dir, prefix);
+        char *csv = xasprintf("%s/%s.csv", dir, prefix);
+        ok = dir_make(dir, err) && write_summary(json, csv, r, &r->phases[i], err);
+        free(dir);
+        free(json);
+        free(csv);
+    }
+    struct buf text = {0};
+    report_json_manifest(&text, r);
+    return write_buf(a->manifest, &text, err) && ok;
+}
+
+static bool write_slices(const struct artifacts *a, const struct report *r, struct error *err)
+{
+    struct buf text = {0};
+    report_slices_json(&text, r);
+    if (!write_buf(a->slices_json, &text, err))
+        return false;
+    report_slices_csv(&text, r);
+    return write_buf(a->slices_csv, &text, err);
+}
+
+/* The last file: whoever watches the directory knows that all others are complete. */
+static bool write_ready(const struct artifacts *a, const struct report *r, struct error *err)
+{
+    struct buf text = {0};
+    buf_printf(&text, "{\"ready\":true,\"was_cancelled\":%s,\"partial\":%s}",
+               r->was_canceled ? "true" : "false", r->incomplete_reason ? "true" : "false");
+    bool ok = write_buf(a->ready, &text, err);
+    if (ok)
+        chmod(a->ready, S_IRUSR | S_IWUSR);
+    return ok;
+}
+
+bool artifacts_write(const struct artifacts *a, const struct report *r, struct buf *console,
+                     struct error *err)
+{
+    report_console(console, r);
+    return write_summary(a->json, a->csv, r, report_main_phase(r), err) &&
+           file_write(a->console, console->data, console->size, err) &&
+           (r->n_phases < 2 || write_phases(a, r, err)) &&
+           (r->options->slice_s <= 0 || write_slices(a, r, err)) && write_ready(a, r, err);
+}
+
+void artifacts_close(struct artifacts *a)
+{
+    char *const paths[] = {a->json,        a->csv,        a->console, a->lines,    a->raw,
+                           a->slices_json, a->slices_csv, a->inputs,  a->manifest, a->ready};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        free(paths[i]);
+}

@@ -1,0 +1,23 @@
+/* The files of a run: where they lie, what they are called, writing them. */
+#pragma once
+
+#include "base/error.h"
+#include "client/prompts.h"
+#include "client/report.h"
+
+struct artifacts {
+    char *json, *csv, *console, *lines, *raw, *slices_json, *slices_csv; /* owned paths */
+    char *inputs, *manifest, *ready;
+    const struct options *options;
+};
+
+/* Name the files, make the directory and write inputs.json, so that a place that can't be written
+ * to is found before anything is sent. Files of an earlier run that this one will not write are
+ * removed: nobody should take old numbers for new ones. */
+bool artifacts_open(struct artifacts *a, const struct options *o, const struct prompts *prompts,
+                    struct error *err);
+
+/* Write every report; console gets the tables' text too. */
+bool artifacts_write(const struct artifacts *a, const struct report *r, struct buf *console,
+                     struct error *err);
+void artifacts_close(struct artifacts *a);

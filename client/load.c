@@ -1,0 +1,170 @@
+#include "client/load.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+struct flight { /* records in flight; owner: the load thread */
+    struct record **items;
+    size_t n, capacity;
+};
+
+static void flight_add(struct flight *f, struct record *r)
+{
+    if (f->n == f->capacity) {
+        f->capacity = f->capacity ? 2 * f->capacity : 16;
+        f->items = xrealloc(f->items, f->capacity * sizeof(struct record *));
+    }
+    r->slot = f->n;
+    f->items[f->n++] = r;
+}
+
+static void flight_remove(struct flight *f, const struct record *r)
+{
+    struct record *last = f->items[--f->n];
+    last->slot = r->slot;
+    f->items[r->slot] = last;
+}
+
+struct engine {
+    const struct load_phase *phase;
+    const struct transport *transport;
+    const struct load_hooks *hooks;
+    struct load_control *control;
+    struct load_result *result;
+    struct arrivals arrivals;
+    struct flight flight;
+    int64_t due_ns;        /* of the next request, when there is a rate */
+    int64_t send_until_ns; /* end of --benchmark-duration */
+    int64_t cancel_at_ns;  /* end of the grace period */
+    int64_t n_refused;     /* failed connections since the last answer */
+    bool is_closing;       /* nothing more is sent */
+    bool is_canceled;      /* those in flight were told */
+};
+
+static int64_t now(const struct engine *e) { return e->transport->now_ns(e->transport->self); }
+
+static bool has_rate(const struct engine *e) { return e->phase->arrivals.rate_hz > 0; }
+
+static bool has_slot(const struct engine *e)
+{
+    return e->phase->n_slots == 0 || (int64_t)e->flight.n < e->phase->n_slots;
+}
+
+static void plan_next(struct engine *e)
+{
+    e->due_ns = e->result->start_ns + arrivals_next_ns(&e->arrivals);
+}
+
+/* Saturating, since a grace period may be infinite. */
+static int64_t add_ns(int64_t a, int64_t b) { return b > INT64_MAX - a ? INT64_MAX : a + b; }
+
+static bool is_all_sent(const struct engine *e, int64_t at_ns)
+{
+    bool by_count = e->phase->n_requests > 0 && e->result->n_sent >= e->phase->n_requests;
+    return by_count || at_ns >= e->send_until_ns || e->result->was_unreachable ||
+           atomic_load(&e->control->stop);
+}
+
+static void send_one(struct engine *e, int64_t due_ns)
+{
+    struct record *r = e->hooks->make(e->hooks->self, e->result->n_sent);
+    r->due_ns = due_ns;
+    flight_add(&e->flight, r);
+    e->result->n_sent++;
+    atomic_fetch_add(&e->control->n_sent, 1);
+    e->transport->start(e->transport->self, r);
+}
+
+/* Start all that is due and has a slot. */
+static void send_due(struct engine *e)
+{
+    for (;;) {
+        int64_t at_ns = now(e);
+        if (is_all_sent(e, at_ns)) {
+            e->is_closing = true;
+            e->result->sending_end_ns = at_ns;
+            e->cancel_at_ns = e->phase->duration_ns > 0
+                                  ? add_ns(e->send_until_ns, e->phase->grace_ns)
+                                  : INT64_MAX;
+            return;
+        }
+        if (!has_slot(e) || (has_rate(e) && e->due_ns > at_ns))
+            return;
+        send_one(e, has_rate(e) ? e->due_ns : at_ns);
+        if (has_rate(e))
+            plan_next(e);
+    }
+}
+
+static void cancel_all(struct engine *e)
+{
+    e->is_canceled = true;
+    for (size_t i = 0; i < e->flight.n; i++)
+        e->transport->cancel(e->transport->self, e->flight.items[i]);
+}
+
+static void take_ended(struct engine *e, struct record *r)
+{
+    flight_remove(&e->flight, r);
+    bool is_refused = r->transfer == TRANSFER_NO_CONNECT || r->transfer == TRANSFER_NO_HOST;
+    bool is_canceled = r->transfer == TRANSFER_CANCELED;
+    e->n_refused = is_refused ? e->n_refused + 1 : 0;
+    if (e->n_refused >= LOAD_MAX_REFUSED)
+        e->result->was_unreachable = true;
+    atomic_fetch_add(&e->control->n_ended, 1);
+    if (is_canceled) {
+        e->result->n_canceled++;
+        record_free(r);
+        return;
+    }
+    e->result->n_ended++;
+    atomic_fetch_add(&e->control->n_done_phase, 1);
+    e->hooks->ended(e->hooks->self, r);
+}
+
+/* The next moment at which something must be done without an answer. */
+static int64_t next_event_ns(const struct engine *e)
+{
+    if (e->is_closing)
+        return e->is_canceled ? INT64_MAX : e->cancel_at_ns;
+    int64_t until_ns = e->send_until_ns;
+    if (has_rate(e) && has_slot(e) && e->due_ns < until_ns)
+        until_ns = e->due_ns;
+    return until_ns;
+}
+
+void load_run(const struct load_phase *phase, const struct transport *transport,
+              const struct load_hooks *hooks, struct load_control *control,
+              struct load_result *result)
+{
+    *result = (struct load_result){0};
+    struct engine e = {.phase = phase,
+                       .transport = transport,
+                       .hooks = hooks,
+                       .control = control,
+                       .result = result,
+                       .arrivals = phase->arrivals};
+    result->start_ns = now(&e);
+    atomic_store(&control->n_done_phase, 0);
+    atomic_store(&control->phase_start_ns, result->start_ns);
+    e.send_until_ns =
+        phase->duration_ns > 0 ? add_ns(result->start_ns, phase->duration_ns) : INT64_MAX;
+    plan_next(&e);
+
+    for (;;) {
+        if (!e.is_closing)
+            send_due(&e);
+        bool is_stopped = atomic_load(&control->stop);
+        if (e.is_closing && e.flight.n == 0)
+            break;
+        if (e.is_closing && !e.is_canceled && (is_stopped || now(&e) >= e.cancel_at_ns))
+            cancel_all(&e);
+        struct record *r = transport->wait(transport->self, next_event_ns(&e));
+        if (r)
+            take_ended(&e, r);
+    }
+    result->end_ns = now(&e);
+    result->was_stopped = atomic_load(&control->stop);
+    free(e.flight.items);
+}

@@ -1,0 +1,141 @@
+/* fluxperf: a load generator for image generation servers. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "client/extract.h"
+#include "client/options.h"
+#include "client/profile.h"
+#include "text/tokenize_lines.h"
+#include "text/tokenizer.h"
+
+static void print_help(void)
+{
+    puts("Usage: fluxperf COMMAND [option...]\n"
+         "\n"
+         "Commands:\n"
+         "  profile          send image requests to a server and report latencies\n"
+         "  extract-images   write the pictures of a raw export to files\n"
+         "  tokenize         print the token ids of JSON strings read from stdin\n"
+         "\n"
+         "fluxperf COMMAND --help explains a command; fluxperf --version prints the version.\n"
+         "\n"
+         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage.");
+}
+
+static int fail_with(const struct error *err, const char *help)
+{
+    int code = error_exit_code(err->code);
+    fprintf(stderr, "fluxperf: error: %s\n", err->text);
+    if (code == 2)
+        fprintf(stderr, "fluxperf: see %s\n", help);
+    return code;
+}
+
+static bool wants_help(int argc, char **argv, int first)
+{
+    for (int i = first; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* ---- extract-images ------------------------------------------------------------------------- */
+
+static int run_extract(int argc, char **argv, int first)
+{
+    struct error err = {0};
+    struct arg_list names = {0};
+    int code = 0;
+    size_t n_written = 0;
+    if (wants_help(argc, argv, first)) {
+        args_help("fluxperf extract-images [INPUT [DIR]]",
+                  "Write the pictures in a raw export (profile --export-level raw) to "
+                  "DIR/image_LINE_INDEX.png, .jpg or .webp. INPUT is by default " EXTRACT_INPUT
+                  ", DIR is " EXTRACT_DIR ".",
+                  NULL, 0);
+        return 0;
+    }
+    if (!args_parse(NULL, 0, argc, argv, first, NULL, &names, NULL, &err)) {
+        code = fail_with(&err, "fluxperf extract-images --help");
+    } else if (names.n_items > 2) {
+        fputs("fluxperf: error: too many arguments: INPUT and DIR are all\n", stderr);
+        code = 2;
+    } else if (!extract_images(names.n_items > 0 ? names.items[0] : EXTRACT_INPUT,
+                               names.n_items > 1 ? names.items[1] : EXTRACT_DIR, &n_written,
+                               &err)) {
+        fprintf(stderr, "fluxperf: error: %s\n", err.text);
+        code = 1;
+    } else if (n_written == 0) {
+        fputs("fluxperf: error: the file has no pictures\n", stderr);
+        code = 1;
+    }
+    args_free(&names);
+    return code;
+}
+
+/* ---- tokenize ------------------------------------------------------------------------------- */
+
+struct tokenize_options {
+    const char *tokenizer;
+};
+
+static const struct option TOKENIZE_OPTIONS[] = {
+    {"--tokenizer", NULL, "NAME", ARG_STRING, offsetof(struct tokenize_options, tokenizer),
+     .group = "Options",
+     .help = "gpt2 (built in, default) or a folder with vocab.json, merges.txt"},
+};
+
+static int run_tokenize(int argc, char **argv, int first)
+{
+    struct error err = {0};
+    struct tokenize_options o = {.tokenizer = "gpt2"};
+    if (wants_help(argc, argv, first)) {
+        args_help("fluxperf tokenize [--tokenizer NAME]",
+                  "Read one JSON string per line from stdin and print one JSON array of token ids "
+                  "per line.",
+                  TOKENIZE_OPTIONS, 1);
+        return 0;
+    }
+    if (!args_parse(TOKENIZE_OPTIONS, 1, argc, argv, first, &o, NULL, NULL, &err))
+        return fail_with(&err, "fluxperf tokenize --help");
+    struct tokenizer *t = NULL;
+    bool is_builtin = strcmp(o.tokenizer, "gpt2") == 0 || strcmp(o.tokenizer, "builtin") == 0;
+    bool ok = (is_builtin ? tokenizer_open_gpt2_builtin(&t, &err)
+                          : tokenizer_open_gpt2(&t, o.tokenizer, &err)) &&
+              tokenize_lines(t, stdin, stdout, &err);
+    tokenizer_close(t);
+    return ok ? 0 : fail_with(&err, "fluxperf tokenize --help");
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    if (strcmp(command, "--version") == 0) {
+        puts("fluxperf " FLUXBENCH_VERSION);
+        return 0;
+    }
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+        strcmp(command, "help") == 0) {
+        print_help();
+        return 0;
+    }
+    if (strcmp(command, "profile") == 0) {
+        if (!wants_help(argc, argv, 2))
+            return profile_main(argc, argv, 2);
+        options_help();
+        return 0;
+    }
+    if (strcmp(command, "extract-images") == 0)
+        return run_extract(argc, argv, 2);
+    if (strcmp(command, "tokenize") == 0)
+        return run_tokenize(argc, argv, 2);
+    if (*command)
+        fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
+    else
+        fputs("fluxperf: error: no command given\n", stderr);
+    fputs("fluxperf: commands are profile, extract-images and tokenize; see fluxperf --help\n",
+          stderr);
+    return 2;
+}

@@ -1,0 +1,461 @@
+/* The rows. Times inside a record are nanoseconds; the values here are in the units of the table
+ * (ms, KB = 1024 bytes). "Window" is the time from the start of the phase to the return of its last
+ * request. Failed requests count in: completed, error and effective rows; nowhere else. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "client/metrics.h"
+
+#define BYTES_PER_KB 1024.0
+
+static double to_ms(int64_t ns) { return (double)ns / (double)NS_PER_MS; }
+
+static double window_s(const struct metrics_input *in)
+{
+    return clock_seconds(in->end_ns - in->start_ns);
+}
+
+/* ---- one request ---------------------------------------------------------------------------- */
+
+static bool give(const struct record *r, double value, double *to)
+{
+    *to = value;
+    return record_succeeded(r);
+}
+
+static int64_t between(int64_t from_ns, int64_t to_ns)
+{
+    return from_ns > 0 && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static bool request_latency(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->end_ns - r->start_ns), v);
+}
+
+static bool input_tokens(const struct record *r, double *v)
+{
+    return give(r, (double)r->isl, v) && r->isl >= 0;
+}
+
+static bool output_tokens(const struct record *r, double *v)
+{
+    return give(r, 0, v); /* pictures have no tokens */
+}
+
+static bool error_tokens(const struct record *r, double *v)
+{
+    *v = (double)r->isl;
+    return !record_succeeded(r) && r->isl >= 0;
+}
+
+static bool effective_latency(const struct record *r, double *v)
+{
+    *v = to_ms(r->end_ns - r->due_ns);
+    return true;
+}
+
+static bool due_to_start(const struct record *r, double *v)
+{
+    *v = to_ms(r->start_ns - r->due_ns);
+    return true;
+}
+
+static int64_t sending_ns(const struct record *r)
+{
+    return between(r->send_start_ns, r->send_end_ns);
+}
+static int64_t waiting_ns(const struct record *r) { return between(r->send_end_ns, r->first_ns); }
+static int64_t receiving_ns(const struct record *r) { return between(r->first_ns, r->end_ns); }
+
+static bool http_blocked(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->blocked_ns), v);
+}
+static bool http_dns(const struct record *r, double *v) { return give(r, to_ms(r->dns_ns), v); }
+
+static bool http_connecting(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->connect_ns), v);
+}
+
+static bool http_sending(const struct record *r, double *v)
+{
+    return give(r, to_ms(sending_ns(r)), v);
+}
+static bool http_waiting(const struct record *r, double *v)
+{
+    return give(r, to_ms(waiting_ns(r)), v);
+}
+
+static bool http_receiving(const struct record *r, double *v)
+{
+    return give(r, to_ms(receiving_ns(r)), v);
+}
+
+static bool http_reused(const struct record *r, double *v) { return give(r, r->is_reused, v); }
+
+static bool http_data_sent(const struct record *r, double *v)
+{
+    return give(r, (double)r->payload->size / BYTES_PER_KB, v);
+}
+
+static bool http_chunks_sent(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_chunks_sent, v);
+}
+
+static bool http_data_received(const struct record *r, double *v)
+{
+    return give(r, (double)r->bytes_received / BYTES_PER_KB, v);
+}
+
+static bool http_chunks_received(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_chunks_received, v);
+}
+
+static bool http_overhead(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->blocked_ns + r->dns_ns + r->connect_ns), v);
+}
+
+static bool http_duration(const struct record *r, double *v)
+{
+    return give(r, to_ms(between(r->send_start_ns, r->end_ns)), v);
+}
+
+static bool http_total(const struct record *r, double *v)
+{
+    return give(r,
+                to_ms(r->blocked_ns + r->dns_ns + r->connect_ns + sending_ns(r) + waiting_ns(r) +
+                      receiving_ns(r)),
+                v);
+}
+
+static bool images_returned(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_returned, v);
+}
+
+static bool images_decoded(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_decoded, v);
+}
+
+static bool image_latency(const struct record *r, double *v)
+{
+    return r->n_decoded > 0 && give(r, to_ms(r->end_ns - r->start_ns) / (double)r->n_decoded, v);
+}
+
+/* Mean size of the picture files of a request. */
+static bool image_size(const struct record *r, double *v)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < r->n_returned && r->images; i++)
+        bytes += (double)r->images[i].bytes;
+    return r->n_decoded > 0 && give(r, bytes / BYTES_PER_KB / (double)r->n_returned, v);
+}
+
+/* ---- one run -------------------------------------------------------------------------------- */
+
+static bool scalar(struct stats *s, double value)
+{
+    s->avg = value;
+    return true;
+}
+
+/* Sum of a request value over all requests that have it. */
+static double sum_of(const struct metrics_input *in, bool (*get)(const struct record *, double *),
+                     size_t *n)
+{
+    double sum = 0, value;
+    *n = 0;
+    for (size_t i = 0; i < in->n_records; i++) {
+        if (get(in->records[i], &value)) {
+            sum += value;
+            ++*n;
+        }
+    }
+    return sum;
+}
+
+static size_t count_successes(const struct metrics_input *in)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_records; i++)
+        n += record_succeeded(in->records[i]);
+    return n;
+}
+
+static size_t count_good(const struct metrics_input *in)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_records; i++)
+        n += in->records[i]->is_good;
+    return n;
+}
+
+/* Images of all answers, those of failed requests included. */
+static void count_images(const struct metrics_input *in, size_t *n_returned, size_t *n_decoded)
+{
+    *n_returned = *n_decoded = 0;
+    for (size_t i = 0; i < in->n_records; i++) {
+        *n_returned += in->records[i]->n_returned;
+        *n_decoded += in->records[i]->n_decoded;
+    }
+}
+
+static bool request_count(const struct metrics_input *in, struct stats *s)
+{
+    return scalar(s, (double)count_successes(in));
+}
+
+static bool per_window(const struct metrics_input *in, struct stats *s, double amount)
+{
+    double window = window_s(in);
+    return window > 0 && scalar(s, amount / window);
+}
+
+static bool request_throughput(const struct metrics_input *in, struct stats *s)
+{
+    return per_window(in, s, (double)count_successes(in));
+}
+
+static bool token_throughput(const struct metrics_input *in, struct stats *s)
+{
+    size_t n;
+    double sum = sum_of(in, input_tokens, &n);
+    return n > 0 && per_window(in, s, sum);
+}
+
+static bool total_tokens(const struct metrics_input *in, struct stats *s)
+{
+    size_t n;
+    double sum = sum_of(in, input_tokens, &n);
+    return n > 0 && scalar(s, sum);
+}
+
+static bool total_error_tokens(const struct metrics_input *in, struct stats *s)
+{
+    size_t n;
+    double sum = sum_of(in, error_tokens, &n);
+    return n > 0 && scalar(s, sum);
+}
+
+static bool completed_count(const struct metrics_input *in, struct stats *s)
+{
+    return scalar(s, (double)in->n_records);
+}
+
+static size_t count_errors(const struct metrics_input *in)
+{
+    return in->n_records - count_successes(in);
+}
+
+static bool error_count(const struct metrics_input *in, struct stats *s)
+{
+    return count_errors(in) > 0 && scalar(s, (double)count_errors(in));
+}
+
+static bool error_rate(const struct metrics_input *in, struct stats *s)
+{
+    return in->n_records > 0 && scalar(s, 100 * (double)count_errors(in) / (double)in->n_records);
+}
+
+static bool context_overflows(const struct metrics_input *in, struct stats *s)
+{
+    return count_errors(in) > 0 && scalar(s, 0); /* pictures have no context to overflow */
+}
+
+static bool canceled_count(const struct metrics_input *in, struct stats *s)
+{
+    return in->n_canceled > 0 && scalar(s, (double)in->n_canceled);
+}
+
+static bool good_count(const struct metrics_input *in, struct stats *s)
+{
+    return in->has_objectives && scalar(s, (double)count_good(in));
+}
+
+static bool good_fraction(const struct metrics_input *in, struct stats *s)
+{
+    return in->has_objectives && in->n_records > 0 &&
+           scalar(s, (double)count_good(in) / (double)in->n_records);
+}
+
+static bool goodput(const struct metrics_input *in, struct stats *s)
+{
+    return in->has_objectives && per_window(in, s, (double)count_good(in));
+}
+
+/* From the first start to the last end, successes only. */
+static bool benchmark_duration(const struct metrics_input *in, struct stats *s)
+{
+    int64_t first_ns = INT64_MAX, last_ns = INT64_MIN;
+    for (size_t i = 0; i < in->n_records; i++) {
+        const struct record *r = in->records[i];
+        if (!record_succeeded(r))
+            continue;
+        first_ns = r->start_ns < first_ns ? r->start_ns : first_ns;
+        last_ns = r->end_ns > last_ns ? r->end_ns : last_ns;
+    }
+    return last_ns > INT64_MIN && scalar(s, clock_seconds(last_ns - first_ns));
+}
+
+/* Each failure counts as infinitely slow. Only of interest when there is one. */
+static bool adjusted_latency(const struct metrics_input *in, struct stats *s)
+{
+    if (count_errors(in) == 0)
+        return false;
+    double *values = xcalloc(in->n_records, sizeof *values);
+    for (size_t i = 0; i < in->n_records; i++) {
+        if (!request_latency(in->records[i], &values[i]))
+            values[i] = INFINITY;
+    }
+    *s = stats_compute_nearest(values, in->n_records);
+    free(values);
+    return true;
+}
+
+/* ---- levels over time ----------------------------------------------------------------------- */
+
+static int compare_steps(const void *a, const void *b)
+{
+    const struct stats_step *x = a, *y = b;
+    return (x->at_ns > y->at_ns) - (x->at_ns < y->at_ns);
+}
+
+static int64_t clamp(int64_t ns, int64_t low, int64_t high)
+{
+    return ns < low ? low : ns > high ? high : ns;
+}
+
+/* Requests in flight at each moment of the window. */
+static bool effective_concurrency(const struct metrics_input *in, struct stats *s)
+{
+    struct stats_step *steps = xcalloc(2 * in->n_flights + 1, sizeof *steps);
+    size_t n = 0;
+    steps[n++] = (struct stats_step){in->start_ns, 0};
+    for (size_t i = 0; i < in->n_flights; i++) {
+        const struct record *r = in->flights[i];
+        steps[n++] = (struct stats_step){clamp(r->start_ns, in->start_ns, in->end_ns), 1};
+        steps[n++] = (struct stats_step){clamp(r->end_ns, in->start_ns, in->end_ns), -1};
+    }
+    qsort(steps, n, sizeof *steps, compare_steps);
+    for (size_t i = 1; i < n; i++) /* changes to levels */
+        steps[i].level += steps[i - 1].level;
+    *s = stats_compute_steps(steps, n, in->end_ns);
+    free(steps);
+    return s->count > 0;
+}
+
+/* Token rates of answers. A picture has no tokens, so the level is 0 all the time; the rows exist
+ * because scripts made for AIPerf's files look for them. */
+static bool no_tokens(const struct metrics_input *in, struct stats *s)
+{
+    struct stats_step none = {in->start_ns, 0};
+    *s = stats_compute_steps(&none, 1, in->end_ns);
+    return s->count > 0;
+}
+
+/* ---- images --------------------------------------------------------------------------------- */
+
+static bool total_returned(const struct metrics_input *in, struct stats *s)
+{
+    size_t n_returned, n_decoded;
+    count_images(in, &n_returned, &n_decoded);
+    return scalar(s, (double)n_returned);
+}
+
+static bool total_decoded(const struct metrics_input *in, struct stats *s)
+{
+    size_t n_returned, n_decoded;
+    count_images(in, &n_returned, &n_decoded);
+    return scalar(s, (double)n_decoded);
+}
+
+static bool image_throughput(const struct metrics_input *in, struct stats *s)
+{
+    size_t n_returned, n_decoded;
+    count_images(in, &n_returned, &n_decoded);
+    return per_window(in, s, (double)n_decoded);
+}
+
+/* ---- the table ------------------------------------------------------------------------------ */
+
+/* clang-format off */
+#define RECORD(tag, name, unit, table, get) {tag, name, unit, METRIC_RECORD, table, true, false, false, false, get, NULL}
+#define WHOLE(tag, name, unit, table, get)  {tag, name, unit, METRIC_RECORD, table, true, true, false, false, get, NULL}
+#define HIDDEN(tag, name, unit, table, get) {tag, name, unit, METRIC_RECORD, table, false, false, false, true, get, NULL}
+#define SCALAR(tag, name, unit, table, get) {tag, name, unit, METRIC_SCALAR, table, false, false, true, false, NULL, get}
+#define STEPS(tag, name, unit, table, get)  {tag, name, unit, METRIC_STEPS, table, false, false, false, false, NULL, get}
+
+const struct metric METRICS[] = {
+    STEPS("effective_concurrency", "Effective Concurrency", "requests", TABLE_EFFECTIVE, effective_concurrency),
+    HIDDEN("effective_latency", "Effective Latency (CO-aware)", "ms", TABLE_EFFECTIVE, effective_latency),
+
+    RECORD("request_latency", "Request Latency", "ms", TABLE_MAIN, request_latency),
+    WHOLE("output_sequence_length", "Output Sequence Length", "tokens", TABLE_MAIN, output_tokens),
+    WHOLE("input_sequence_length", "Input Sequence Length", "tokens", TABLE_MAIN, input_tokens),
+    SCALAR("input_token_throughput", "Input Token Throughput", "tokens/sec", TABLE_MAIN, token_throughput),
+    SCALAR("request_throughput", "Request Throughput", "requests/sec", TABLE_MAIN, request_throughput),
+    SCALAR("goodput", "Goodput", "requests/sec", TABLE_MAIN, goodput),
+    SCALAR("completed_request_count", "Completed Requests (Success + Error)", "requests", TABLE_MAIN, completed_count),
+    SCALAR("request_error_rate", "Request Error Rate", "%", TABLE_MAIN, error_rate),
+    SCALAR("request_count", "Request Count", "requests", TABLE_MAIN, request_count),
+    SCALAR("canceled_request_count", "Canceled Requests", "requests", TABLE_MAIN, canceled_count),
+    {"adj_request_latency", "Request Latency (error-adjusted)", "ms", METRIC_RECORD, TABLE_MAIN, false, false, false, true, NULL, adjusted_latency},
+
+    SCALAR("images_returned", "Images Returned", "images", TABLE_IMAGES, total_returned),
+    SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),
+    SCALAR("image_throughput", "Image Throughput", "images/sec", TABLE_IMAGES, image_throughput),
+    {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, image_latency, NULL},
+    {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, image_size, NULL},
+    {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, images_returned, NULL},
+    {"num_images_decoded", "Images Decoded per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, images_decoded, NULL},
+
+    SCALAR("good_request_count", "Good Request Count", "requests", TABLE_NONE, good_count),
+    SCALAR("good_request_fraction", "GoodRequestFraction", "ratio", TABLE_NONE, good_fraction),
+    SCALAR("benchmark_duration", "Benchmark Duration", "sec", TABLE_NONE, benchmark_duration),
+    SCALAR("total_isl", "Total Input Sequence Length", "tokens", TABLE_NONE, total_tokens),
+    SCALAR("error_request_count", "Error Request Count", "requests", TABLE_NONE, error_count),
+    {"error_isl", "Error Input Sequence Length", "tokens", METRIC_RECORD, TABLE_NONE, true, true, false, false, error_tokens, NULL},
+    SCALAR("total_error_isl", "Total Error Input Sequence Length", "tokens", TABLE_NONE, total_error_tokens),
+    SCALAR("context_overflow_count", "Context Overflow Count", "requests", TABLE_NONE, context_overflows),
+    HIDDEN("credit_to_start_latency", "Credit-to-Start Latency", "ms", TABLE_NONE, due_to_start),
+
+    RECORD("http_req_blocked", "HTTP Blocked", "ms", TABLE_NONE, http_blocked),
+    RECORD("http_req_dns_lookup", "HTTP DNS Lookup", "ms", TABLE_NONE, http_dns),
+    RECORD("http_req_connecting", "HTTP Connecting", "ms", TABLE_NONE, http_connecting),
+    RECORD("http_req_sending", "HTTP Sending", "ms", TABLE_NONE, http_sending),
+    RECORD("http_req_waiting", "HTTP Waiting (TTFB)", "ms", TABLE_NONE, http_waiting),
+    RECORD("http_req_receiving", "HTTP Receiving", "ms", TABLE_NONE, http_receiving),
+    WHOLE("http_req_connection_reused", "HTTP Connection Reused", "ratio", TABLE_NONE, http_reused),
+    RECORD("http_req_data_sent", "HTTP Data Sent", "KB", TABLE_NONE, http_data_sent),
+    WHOLE("http_req_chunks_sent", "HTTP Chunks Sent", "count", TABLE_NONE, http_chunks_sent),
+    RECORD("http_req_data_received", "HTTP Data Received", "KB", TABLE_NONE, http_data_received),
+    WHOLE("http_req_chunks_received", "HTTP Chunks Received", "count", TABLE_NONE, http_chunks_received),
+    RECORD("http_req_connection_overhead", "HTTP Connection Overhead", "ms", TABLE_NONE, http_overhead),
+    RECORD("http_req_duration", "HTTP Duration (excl. conn)", "ms", TABLE_NONE, http_duration),
+    RECORD("http_req_total", "HTTP Total Time", "ms", TABLE_NONE, http_total),
+
+    STEPS("effective_decode_throughput", "Effective Decode Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+    STEPS("effective_prefill_throughput", "Effective Prefill Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+    STEPS("effective_decode_concurrency", "Effective Decode Concurrency", "requests", TABLE_NONE, no_tokens),
+    STEPS("effective_prefill_concurrency", "Effective Prefill Concurrency", "requests", TABLE_NONE, no_tokens),
+    STEPS("effective_total_throughput", "Effective Total Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+    STEPS("effective_decode_throughput_per_user", "Effective Decode Throughput Per User", "tokens/sec/user", TABLE_NONE, no_tokens),
+    STEPS("effective_prefill_throughput_per_user", "Effective Prefill Throughput Per User", "tokens/sec/user", TABLE_NONE, no_tokens),
+    STEPS("tokens_in_flight", "Tokens In Flight", "tokens", TABLE_NONE, no_tokens),
+    STEPS("active_decode_throughput", "Active Decode Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+    STEPS("active_prefill_throughput", "Active Prefill Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+    STEPS("active_decode_throughput_per_user", "Active Decode Throughput Per User", "tokens/sec/user", TABLE_NONE, no_tokens),
+    STEPS("active_prefill_throughput_per_user", "Active Prefill Throughput Per User", "tokens/sec/user", TABLE_NONE, no_tokens),
+    STEPS("active_total_throughput", "Active Total Throughput", "tokens/sec", TABLE_NONE, no_tokens),
+};
+/* clang-format on */
+
+const size_t N_METRICS = sizeof METRICS / sizeof METRICS[0];

@@ -1,0 +1,307 @@
+#include "client/options.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "client/options_table.h"
+#include "client/random.h"
+
+#define DEFAULT_REQUESTS 10 /* as AIPerf, whatever the concurrency */
+#define DEFAULT_GRACE_S 30.0
+
+static const struct options DEFAULTS = {
+    .endpoint_type = "image_generation",
+    .request_timeout_s = 21600,
+    .wait_mode = WAIT_INFERENCE,
+    .wait_interval_s = 5,
+    .isl_mean = 550,
+    .tokenizer = "gpt2",
+    .arrival_pattern = ARRIVAL_POISSON,
+    .arrival_smoothness = 1,
+    .export_level = EXPORT_RECORDS,
+    .log_level = "info",
+};
+
+bool options_given(const struct options *o, const char *name)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (strcmp(OPTIONS[i].name, name) == 0)
+            return o->seen.given[i];
+    }
+    return false;
+}
+
+static bool fail_option(struct error *err, const char *name, const char *text)
+{
+    return fail_field(err, name, "%s: %s", name, text);
+}
+
+/* ---- options of AIPerf that this tool lacks ------------------------------------------------- */
+
+static bool refuse_unsupported(int argc, char **argv, int first, struct error *err)
+{
+    for (int i = first; i < argc; i++) {
+        size_t n = strcspn(argv[i], "=");
+        const char *name = options_unsupported(argv[i], n);
+        if (name)
+            return fail_field(err, name,
+                              "%.*s is an option of AIPerf that fluxperf does not support",
+                              (int)(n < 60 ? n : 60), argv[i]);
+    }
+    return true;
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static bool check_endpoint(struct options *o, struct error *err)
+{
+    if (!o->model || !*o->model)
+        return fail_option(err, "--model", "is required, like black-forest-labs/FLUX.1-dev");
+    if (strchr(o->model, ','))
+        return fail_option(err, "--model", "several models in one run are not supported");
+    if (strcasecmp(o->endpoint_type, "image_generation") != 0 &&
+        strcasecmp(o->endpoint_type, "image-generation") != 0)
+        return fail_field(err, "--endpoint-type",
+                          "--endpoint-type is '%s': only image_generation is supported",
+                          o->endpoint_type);
+    return true;
+}
+
+static bool check_input(struct options *o, struct error *err)
+{
+    static const char *const SYNTHETIC[] = {"--synthetic-input-tokens-mean",
+                                            "--synthetic-input-tokens-stddev", "--num-prompts"};
+    if (o->dataset_type && strcasecmp(o->dataset_type, "single_turn") != 0 &&
+        strcasecmp(o->dataset_type, "single-turn") != 0)
+        return fail_field(err, "--custom-dataset-type",
+                          "--custom-dataset-type is '%s': only single_turn is supported",
+                          o->dataset_type);
+    if (o->dataset_type && !o->input_file)
+        return fail_option(err, "--custom-dataset-type", "needs --input-file");
+    for (size_t i = 0; i < sizeof SYNTHETIC / sizeof SYNTHETIC[0]; i++) {
+        if (o->input_file && options_given(o, SYNTHETIC[i]))
+            return fail_option(err, SYNTHETIC[i], "is for synthetic prompts, not for --input-file");
+    }
+    if (!o->input_file && strcmp(o->tokenizer, "none") == 0)
+        return fail_option(err, "--tokenizer",
+                           "none: synthetic prompts need one to have their length");
+    return true;
+}
+
+/* "inf" or seconds. */
+static bool read_grace(const char *name, const char *text, bool has_duration, double *to,
+                       struct error *err)
+{
+    *to = DEFAULT_GRACE_S;
+    if (!text)
+        return true;
+    if (!has_duration)
+        return fail_option(err, name, "needs a duration: a count waits for all its requests");
+    char *end;
+    *to = strtod(text, &end);
+    if (end == text || *end || isnan(*to) || *to < 0)
+        return fail_field(err, name, "%s is '%s': must be seconds, 0 or more, or inf", name, text);
+    return true;
+}
+
+static bool check_load(struct options *o, struct error *err)
+{
+    bool has_rate = options_given(o, "--request-rate");
+    if (!has_rate && !options_given(o, "--concurrency"))
+        o->concurrency = 1;
+    if (!has_rate && options_given(o, "--arrival-pattern"))
+        return fail_option(err, "--arrival-pattern", "needs --request-rate");
+    if (options_given(o, "--arrival-smoothness") && o->arrival_pattern != ARRIVAL_GAMMA &&
+        o->warmup_pattern != ARRIVAL_GAMMA)
+        return fail_option(err, "--arrival-smoothness", "needs --arrival-pattern gamma");
+    if (o->n_requests == 0 && o->duration_s <= 0)
+        o->n_requests = DEFAULT_REQUESTS;
+
+    o->has_warmup = o->n_warmup > 0 || o->warmup_duration_s > 0;
+    static const char *const WARMUP[] = {"--warmup-concurrency", "--warmup-request-rate",
+                                         "--warmup-arrival-pattern"};
+    for (size_t i = 0; i < sizeof WARMUP / sizeof WARMUP[0]; i++) {
+        if (!o->has_warmup && options_given(o, WARMUP[i]))
+            return fail_option(err, WARMUP[i], "needs --warmup-request-count or --warmup-duration");
+    }
+    bool has_own_load =
+        options_given(o, "--warmup-concurrency") || options_given(o, "--warmup-request-rate");
+    if (!has_own_load) { /* the warm-up runs as the profile does */
+        o->warmup_concurrency = o->concurrency;
+        o->warmup_rate_hz = o->request_rate_hz;
+    }
+    if (!options_given(o, "--warmup-arrival-pattern"))
+        o->warmup_pattern = o->arrival_pattern;
+    else if (o->warmup_rate_hz <= 0)
+        return fail_option(err, "--warmup-arrival-pattern", "needs a request rate");
+    return read_grace("--benchmark-grace-period", o->grace_text, o->duration_s > 0, &o->grace_s,
+                      err) &&
+           read_grace("--warmup-grace-period", o->warmup_grace_text, o->warmup_duration_s > 0,
+                      &o->warmup_grace_s, err);
+}
+
+static bool check_output(struct options *o, struct error *err)
+{
+    if (o->ui && strcmp(o->ui, "simple") != 0 && strcmp(o->ui, "none") != 0)
+        return fail_field(err, "--ui", "--ui is '%s': %s", o->ui,
+                          strcmp(o->ui, "dashboard") == 0
+                              ? "fluxperf has no dashboard; use simple or none"
+                              : "must be simple or none");
+    if (o->prefix && (strchr(o->prefix, '/') || !*o->prefix))
+        return fail_field(err, "--profile-export-prefix",
+                          "--profile-export-prefix is '%s': must be a file name without '/'",
+                          o->prefix);
+    /* AIPerf's extra names: NOTICE lies above INFO, SUCCESS above WARNING */
+    const char *name = o->log_level;
+    if (strcasecmp(name, "notice") == 0)
+        name = "warning";
+    else if (strcasecmp(name, "success") == 0 || strcasecmp(name, "critical") == 0)
+        name = "error";
+    int level = log_level_parse(name);
+    if (level < 0)
+        return fail_field(err, "--log-level",
+                          "--log-level is '%s': must be one of trace debug info notice warning "
+                          "success error critical",
+                          o->log_level);
+    o->level = (enum log_level)level;
+    if (o->is_verbose && o->level > LOG_DEBUG)
+        o->level = LOG_DEBUG;
+    if (o->is_very_verbose)
+        o->level = LOG_TRACE;
+    return !o->goodput || metrics_parse_goodput(o->goodput, &o->objectives, &o->n_objectives, err);
+}
+
+/* ---- what follows from the options ---------------------------------------------------------- */
+
+static bool make_target(struct options *o, struct error *err)
+{
+    static const char *const LOCAL[] = {"http://localhost:8000"};
+    size_t n = o->urls.n_items ? o->urls.n_items : 1;
+    const char *const *bases = o->urls.n_items ? o->urls.items : LOCAL;
+    o->target.urls = xcalloc(n, sizeof *o->target.urls);
+    for (size_t i = 0; i < n; i++) {
+        struct buf url = {0};
+        if (!request_url(&url, bases[i], o->endpoint, err))
+            return false;
+        o->target.urls[o->target.n_urls++] = xstrdup(url.data);
+        buf_free(&url);
+    }
+    for (size_t i = 0; i < o->headers.n_items; i++) {
+        if (!request_add_header(&o->target.extra, o->headers.items[i], err))
+            return false;
+    }
+    if (o->api_key) {
+        if (strpbrk(o->api_key, "\r\n"))
+            return fail_option(err, "--api-key", "has a line break");
+        char *value = xasprintf("Bearer %s", o->api_key);
+        request_push_header(&o->target.extra, "Authorization", value);
+        free(value);
+    }
+    for (size_t i = 0; i < o->extra_inputs.n_items; i++) {
+        if (!fields_parse(&o->extra, o->extra_inputs.items[i], err))
+            return error_prefix(err, "--extra-inputs");
+    }
+    return true;
+}
+
+/* <model>-openai-image_generation-<stimulus>, every '/' of the model as '_'. */
+static char *make_run_dir(const struct options *o)
+{
+    if (o->artifact_dir)
+        return xstrdup(o->artifact_dir);
+    struct buf name = {0};
+    char *model = xstrdup(o->model);
+    for (char *p = model; (p = strchr(p, '/'));)
+        *p = '_';
+    buf_printf(&name, "artifacts/%s-openai-image_generation-", model);
+    if (o->concurrency > 0)
+        buf_printf(&name, "concurrency%lld", (long long)o->concurrency);
+    if (o->request_rate_hz > 0) {
+        buf_puts(&name, o->concurrency > 0 ? "-request_rate" : "request_rate");
+        json_print_double(&name, o->request_rate_hz);
+    }
+    free(model);
+    return name.data; /* the caller's, as from malloc */
+}
+
+static bool is_plain_number(const char *text)
+{
+    char *end;
+    strtod(text, &end);
+    return *text && !*end && strspn(text, "+-.0123456789eE") == strlen(text);
+}
+
+static void print_value(struct buf *out, const struct option *row, const char *value)
+{
+    bool is_secret = strcmp(row->name, "--api-key") == 0;
+    if (strcmp(row->name, "--header") == 0) {
+        char *name = xstrndup(value, strcspn(value, ":"));
+        is_secret = *value == '{' || request_header_is_secret(name);
+        free(name);
+    }
+    bool is_number = (row->type == ARG_INT || row->type == ARG_DOUBLE) && is_plain_number(value);
+    if (is_number)
+        buf_printf(out, " %s", value);
+    else
+        buf_printf(out, " '%s'", is_secret ? "<redacted>" : value);
+}
+
+void options_print_command(struct buf *out, int argc, char **argv, int first)
+{
+    buf_puts(out, "fluxperf profile");
+    for (int i = first; i < argc; i++) {
+        size_t n = strcspn(argv[i], "=");
+        const struct option *row = options_find(argv[i], n);
+        if (!row) {
+            buf_printf(out, " '%s'", argv[i]);
+            continue;
+        }
+        buf_printf(out, " %s", row->name);
+        if (argv[i][n] == '=')
+            print_value(out, row, argv[i] + n + 1);
+        else if (row->type != ARG_FLAG && i + 1 < argc)
+            print_value(out, row, argv[++i]);
+    }
+}
+
+bool options_parse(struct options *o, int argc, char **argv, int first, struct error *err)
+{
+    *o = DEFAULTS;
+    if (!refuse_unsupported(argc, argv, first, err) ||
+        !args_parse(OPTIONS, N_OPTIONS, argc, argv, first, o, NULL, &o->seen, err))
+        return false;
+    if (!check_endpoint(o, err) || !check_input(o, err) || !check_load(o, err) ||
+        !check_output(o, err) || !make_target(o, err))
+        return false;
+    o->has_seed = options_given(o, "--random-seed");
+    if (!o->has_seed)
+        o->seed = random_system_seed();
+    o->run_dir = make_run_dir(o);
+    struct buf command = {0};
+    options_print_command(&command, argc, argv, first);
+    o->cli_command = command.data;
+    return true;
+}
+
+void options_free(struct options *o)
+{
+    args_free(&o->urls);
+    args_free(&o->extra_inputs);
+    args_free(&o->headers);
+    fields_free(&o->extra);
+    request_target_free(&o->target);
+    free(o->objectives);
+    free(o->run_dir);
+    free(o->cli_command);
+}
+
+void options_help(void)
+{
+    args_help("fluxperf profile --model NAME --url URL [option...]",
+              "Send image requests to a server and report latencies. Options, files and numbers "
+              "are those of AIPerf for its image_generation endpoint.",
+              OPTIONS, N_OPTIONS);
+}

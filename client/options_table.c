@@ -1,0 +1,205 @@
+#include "client/options_table.h"
+
+#include <string.h>
+
+#include "client/options.h"
+
+#define AT(field) offsetof(struct options, field)
+#define COUNT_MAX 1e9
+#define TIME_MAX 1e7 /* seconds */
+#define PATTERNS "constant|poisson|gamma"
+
+/* clang-format off */
+const struct option OPTIONS[] = {
+    {"--model", "-m|--model-names", "NAME", ARG_STRING, AT(model), .group = "Endpoint",
+     .help = "model name sent in each request; required"},
+    {"--url", "-u", "URL", ARG_LIST, AT(urls),
+     .help = "base address of the server; may repeat, requests go round; default http://localhost:8000"},
+    {"--endpoint-type", NULL, "TYPE", ARG_STRING, AT(endpoint_type),
+     .help = "image_generation, which is the default"},
+    {"--endpoint", "--custom-endpoint", "PATH", ARG_STRING, AT(endpoint),
+     .help = "path instead of /v1/images/generations; empty: the address as given"},
+    {"--extra-inputs", NULL, "KEY:VALUE", ARG_LIST, AT(extra_inputs),
+     .help = "field for the request body, as key:value or a JSON object; may repeat"},
+    {"--header", "-H", "NAME:VALUE", ARG_LIST, AT(headers), .help = "request header; may repeat"},
+    {"--api-key", NULL, "KEY", ARG_STRING, AT(api_key), .help = "sent as Authorization: Bearer KEY"},
+    {"--request-timeout-seconds", NULL, "S", ARG_DOUBLE, AT(request_timeout_s), 0.001, TIME_MAX,
+     .help = "give a request up after that long; default 21600"},
+    {"--connection-reuse-strategy", NULL, "HOW", ARG_CHOICE, AT(connection_reuse), .choices = "pooled|never",
+     .help = "pooled (default) keeps connections alive, never makes one per request"},
+    {"--wait-for-model-timeout", NULL, "S", ARG_DOUBLE, AT(wait_timeout_s), 0, TIME_MAX,
+     .help = "wait up to that long for the server before the run; default 0: do not wait"},
+    {"--wait-for-model-mode", NULL, "MODE", ARG_CHOICE, AT(wait_mode), .choices = "models|inference|both",
+     .help = "what must work: models (GET /v1/models lists the model), inference (one image; default), both"},
+    {"--wait-for-model-interval", NULL, "S", ARG_DOUBLE, AT(wait_interval_s), 0.01, TIME_MAX,
+     .help = "time between two tries; default 5"},
+
+    {"--input-file", NULL, "PATH", ARG_STRING, AT(input_file), .group = "Prompts",
+     .help = "JSONL file, one {\"text\": ...} per line; without it prompts are made up"},
+    {"--custom-dataset-type", NULL, "TYPE", ARG_STRING, AT(dataset_type),
+     .help = "format of the file: single_turn"},
+    {"--synthetic-input-tokens-mean", "--isl|--prompt-input-tokens-mean", "N", ARG_DOUBLE, AT(isl_mean), 1, 100000,
+     .help = "mean length of made-up prompts in tokens; default 550"},
+    {"--synthetic-input-tokens-stddev", "--isl-stddev|--prompt-input-tokens-stddev", "N", ARG_DOUBLE, AT(isl_std), 0, 100000,
+     .help = "standard deviation of that length; default 0"},
+    {"--num-prompts", "--num-dataset-entries", "N", ARG_INT, AT(n_prompts), 1, 1e6,
+     .help = "number of made-up prompts; default: --request-count, else 100"},
+    {"--tokenizer", NULL, "NAME", ARG_STRING, AT(tokenizer),
+     .help = "counts prompt tokens: gpt2 (built in, default; builtin is the same), none, or a tokenizer folder"},
+    {"--random-seed", NULL, "N", ARG_INT, AT(seed),
+     .help = "makes prompts and arrival times reproducible"},
+
+    {"--concurrency", NULL, "N", ARG_INT, AT(concurrency), 1, 100000, .group = "Load",
+     .help = "requests in flight; with --request-rate the most of them; default 1 without a rate"},
+    {"--request-rate", NULL, "R", ARG_DOUBLE, AT(request_rate_hz), 1e-6, 1e6,
+     .help = "send R requests a second, whatever the answers do"},
+    {"--arrival-pattern", "--request-rate-mode", "PATTERN", ARG_CHOICE, AT(arrival_pattern), .choices = PATTERNS,
+     .help = "gaps between requests: poisson (default), constant or gamma"},
+    {"--arrival-smoothness", "--vllm-burstiness", "K", ARG_DOUBLE, AT(arrival_smoothness), 1e-3, 1e6,
+     .help = "shape of gamma gaps; 1 is poisson, more is smoother; default 1"},
+    {"--request-count", "--num-requests", "N", ARG_INT, AT(n_requests), 1, COUNT_MAX,
+     .help = "stop after N requests; default 10 without a duration"},
+    {"--benchmark-duration", NULL, "S", ARG_DOUBLE, AT(duration_s), 0.001, TIME_MAX,
+     .help = "stop sending after that long"},
+    {"--benchmark-grace-period", NULL, "S", ARG_STRING, AT(grace_text),
+     .help = "then wait that long for answers, or inf; default 30"},
+    {"--warmup-request-count", "--num-warmup-requests", "N", ARG_INT, AT(n_warmup), 1, COUNT_MAX,
+     .help = "requests before the measurement, left out of the results"},
+    {"--warmup-duration", NULL, "S", ARG_DOUBLE, AT(warmup_duration_s), 0.001, TIME_MAX,
+     .help = "length of the warm-up"},
+    {"--warmup-concurrency", NULL, "N", ARG_INT, AT(warmup_concurrency), 1, 100000,
+     .help = "default: as the measurement"},
+    {"--warmup-request-rate", NULL, "R", ARG_DOUBLE, AT(warmup_rate_hz), 1e-6, 1e6,
+     .help = "default: as the measurement"},
+    {"--warmup-arrival-pattern", NULL, "PATTERN", ARG_CHOICE, AT(warmup_pattern), .choices = PATTERNS,
+     .help = "default: as the measurement"},
+    {"--warmup-grace-period", NULL, "S", ARG_STRING, AT(warmup_grace_text),
+     .help = "after --warmup-duration; default 30"},
+
+    {"--artifact-dir", "--output-artifact-dir", "DIR", ARG_STRING, AT(artifact_dir), .group = "Output",
+     .help = "where files go; default artifacts/MODEL-openai-image_generation-LOAD"},
+    {"--profile-export-prefix", "--profile-export-file", "NAME", ARG_STRING, AT(prefix),
+     .help = "first part of the file names"},
+    {"--export-level", "--profile-export-level", "LEVEL", ARG_CHOICE, AT(export_level), .choices = "summary|records|raw",
+     .help = "summary, records (default: a line per request) or raw (whole answers too)"},
+    {"--slice-duration", NULL, "S", ARG_DOUBLE, AT(slice_s), 0.001, TIME_MAX,
+     .help = "report time slices of that length too"},
+    {"--goodput", NULL, "TAG:LIMIT", ARG_STRING, AT(goodput),
+     .help = "count requests that meet limits, like \"request_latency:250\" (ms)"},
+    {"--ui", "--ui-type", "UI", ARG_STRING, AT(ui),
+     .help = "simple: a progress line on a terminal (default); none"},
+    {"--log-level", NULL, "LEVEL", ARG_STRING, AT(log_level), .help = "default info"},
+    {"--verbose", "-v", NULL, ARG_FLAG, AT(is_verbose), .help = "the same as --log-level debug"},
+    {"--extra-verbose", "-vv", NULL, ARG_FLAG, AT(is_very_verbose), .help = "the same as --log-level trace"},
+    {"--no-gpu-telemetry", NULL, NULL, ARG_FLAG, AT(no_gpu_telemetry),
+     .help = "accepted: no GPU telemetry is collected"},
+    {"--no-server-metrics", NULL, NULL, ARG_FLAG, AT(no_server_metrics),
+     .help = "accepted: no server metrics are collected"},
+};
+/* clang-format on */
+
+const size_t N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0];
+
+static bool is_one_of(const char *words, const char *word, size_t size)
+{
+    for (const char *p = words; p;) {
+        size_t n = strcspn(p, "|");
+        if (n == size && memcmp(p, word, n) == 0)
+            return true;
+        p = p[n] ? p + n + 1 : NULL;
+    }
+    return false;
+}
+
+const struct option *options_find(const char *word, size_t size)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (is_one_of(OPTIONS[i].name, word, size) || is_one_of(OPTIONS[i].aliases, word, size))
+            return &OPTIONS[i];
+    }
+    return NULL;
+}
+
+/* Names; one that ends in '-' stands for all that begin so. */
+static const char *const UNSUPPORTED[] = {
+    "--adaptive-",
+    "--aggregate-",
+    "--api-port",
+    "--audio-",
+    "--auto-plot",
+    "--concurrency-ramp-duration",
+    "--confidence-level",
+    "--config",
+    "-f",
+    "--convergence-",
+    "--conversation-",
+    "--custom-",
+    "--dataset-sampling-strategy",
+    "--export-http-trace",
+    "--export-outputs-json",
+    "--failed-request-threshold",
+    "--fixed-schedule",
+    "--fixed-schedule-",
+    "--gpu-telemetry",
+    "--image-",
+    "--mlflow-",
+    "--model-selection-strategy",
+    "--network-latency-",
+    "--no-fixed-schedule",
+    "--num-conversations",
+    "--num-profile-runs",
+    "--num-sessions",
+    "--num-users",
+    "--num-warmup-sessions",
+    "--osl",
+    "--osl-stddev",
+    "--otel-",
+    "--output-tokens-",
+    "--plot-required",
+    "--prefill-",
+    "--profile-run-",
+    "--prompt-batch-size",
+    "--prompt-corpus",
+    "--prompt-prefix-",
+    "--random-range-ratio",
+    "--record-processors",
+    "--request-cancellation-",
+    "--request-rate-ramp-duration",
+    "--request-rate-series",
+    "--search-",
+    "--seq-dist",
+    "--server-metrics",
+    "--server-metrics-",
+    "--session-",
+    "--set-consistent-seed",
+    "--show-trace-timing",
+    "--stats-interval",
+    "--streaming",
+    "--sweep-type",
+    "--tokenizer-revision",
+    "--tokenizer-trust-remote-code",
+    "--use-server-token-count",
+    "--user-centric-rate",
+    "--video-",
+    "--wandb-",
+    "--warmup-concurrency-ramp-duration",
+    "--warmup-prefill-",
+    "--warmup-request-rate-ramp-duration",
+    "--workers-max",
+    "--max-workers",
+};
+
+const char *options_unsupported(const char *word, size_t size)
+{
+    if (options_find(word, size))
+        return NULL;
+    for (size_t i = 0; i < sizeof UNSUPPORTED / sizeof UNSUPPORTED[0]; i++) {
+        const char *name = UNSUPPORTED[i];
+        size_t n = strlen(name);
+        bool is_prefix = name[n - 1] == '-';
+        if (is_prefix ? size > n && memcmp(name, word, n) == 0
+                      : size == n && memcmp(name, word, n) == 0)
+            return name;
+    }
+    return NULL;
+}

@@ -1,0 +1,414 @@
+/* Threads of a run:
+ *
+ *   main      waits for signals, draws the progress line, writes the reports in the end
+ *   load      sends requests and stamps their answers (load.c over http.c)
+ *   records   judges answers and writes lines (records.c)
+ *
+ * SIGINT and SIGTERM are blocked everywhere; main takes them with sigtimedwait. The first one ends
+ * the run early with all its artifacts, the second one at once. The load thread raises SIGUSR1
+ * when it is done, so that main need not poll. */
+#include "client/profile.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "client/artifacts.h"
+#include "client/http.h"
+#include "client/progress.h"
+#include "client/records.h"
+#include "client/wait.h"
+
+#define MAX_PHASES 2
+#define DRAW_EVERY_NS (200 * NS_PER_MS)
+#define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
+
+struct run {
+    struct options options;
+    struct tokens *tokens;
+    struct prompts prompts;
+    struct artifacts artifacts;
+    struct http *http;
+    struct transport transport;
+    struct records *records;
+    struct report report;
+    struct load_phase phases[MAX_PHASES];
+
+    /* the load thread's */
+    int phase; /* index of the current one */
+    struct error error;
+
+    /* shared */
+    struct load_control control;
+    atomic_int shown_phase; /* for the progress line; -1 while waiting for the server */
+    atomic_bool is_loaded;  /* the load thread is done */
+    pthread_t main_thread;
+};
+
+/* ---- the load thread ------------------------------------------------------------------------ */
+
+static struct record *make_record(void *self, int64_t session)
+{
+    struct run *run = self;
+    struct record *r = xcalloc(1, sizeof *r);
+    r->session = session;
+    r->entry = (size_t)session % run->prompts.n_entries;
+    r->url = (size_t)session % run->options.target.n_urls;
+    r->phase = run->phase;
+    r->is_warmup = run->report.phases[run->phase].is_warmup;
+    r->payload = &run->prompts.entries[r->entry].body;
+    random_uuid(r->request_id);
+    random_uuid(r->correlation_id);
+    return r;
+}
+
+static void record_ended(void *self, struct record *r)
+{
+    records_push(((struct run *)self)->records, r);
+}
+
+static void *load_main(void *self)
+{
+    struct run *run = self;
+    pthread_setname_np(pthread_self(), "load");
+    struct load_hooks hooks = {run, make_record, record_ended};
+    bool ok = run->options.wait_timeout_s <= 0 ||
+              wait_for_model(&run->options, &run->control.stop, &run->error);
+    for (size_t i = 0; ok && i < run->report.n_phases; i++) {
+        struct load_result *result = &run->report.phases[i].load;
+        run->phase = (int)i;
+        atomic_store(&run->shown_phase, (int)i);
+        log_info("%s started", run->report.phases[i].name);
+        load_run(&run->phases[i], &run->transport, &hooks, &run->control, result);
+        log_info("%s ended: sent=%" PRId64 " completed=%" PRId64 " canceled=%" PRId64
+                 " elapsed=%.2fs",
+                 run->report.phases[i].name, result->n_sent, result->n_ended, result->n_canceled,
+                 clock_seconds(result->end_ns - result->start_ns));
+        ok = !result->was_stopped && !result->was_unreachable;
+    }
+    atomic_store(&run->is_loaded, true);
+    pthread_kill(run->main_thread, SIGUSR1);
+    return NULL;
+}
+
+/* ---- the main thread while the run goes ----------------------------------------------------- */
+
+static void draw(const struct run *run)
+{
+    int at = atomic_load(&run->shown_phase);
+    if (at < 0)
+        return;
+    const struct load_phase *phase = &run->phases[at];
+    int64_t start_ns = atomic_load(&run->control.phase_start_ns);
+    struct progress p = {
+        .phase = run->report.phases[at].name,
+        .n_done = atomic_load(&run->control.n_done_phase),
+        .n_in_flight = atomic_load(&run->control.n_sent) - atomic_load(&run->control.n_ended),
+        .n_failed = atomic_load(&records_counters(run->records)->n_failed),
+        .n_wanted = phase->n_requests,
+        .elapsed_s = start_ns ? clock_seconds(clock_now_ns() - start_ns) : 0,
+        .duration_s = clock_seconds(phase->duration_ns),
+    };
+    progress_draw(&p);
+}
+
+static void on_interrupt(struct run *run)
+{
+    if (atomic_exchange(&run->control.stop, true)) {
+        fputs("\nfluxperf: interrupted twice, stopping at once\n", stderr);
+        _exit(1);
+    }
+    fputs("\nfluxperf: interrupted; writing what has finished (once more to stop at once)\n",
+          stderr);
+    run->transport.wake(run->transport.self);
+    records_hurry(run->records);
+}
+
+static void watch(struct run *run, const sigset_t *signals, bool draws)
+{
+    for (;;) {
+        bool is_loaded = atomic_load(&run->is_loaded);
+        int64_t n_left = atomic_load(&run->control.n_ended) -
+                         atomic_load(&records_counters(run->records)->n_judged);
+        for (size_t i = 0; is_loaded && i < run->report.n_phases; i++)
+            n_left -= run->report.phases[i].load.n_canceled;
+        if (is_loaded && n_left <= 0)
+            break;
+        int64_t wait_ns = is_loaded ? SETTLE_NS : DRAW_EVERY_NS;
+        struct timespec timeout = {.tv_nsec = (long)wait_ns};
+        int signal_number = sigtimedwait(signals, NULL, &timeout);
+        if (signal_number == SIGINT || signal_number == SIGTERM)
+            on_interrupt(run);
+        else if (draws)
+            draw(run);
+    }
+    if (draws)
+        progress_draw(NULL);
+}
+
+/* ---- set-up --------------------------------------------------------------------------------- */
+
+static int64_t to_ns(double seconds)
+{
+    return seconds >= (double)INT64_MAX / (double)NS_PER_S ? INT64_MAX
+                                                           : (int64_t)(seconds * (double)NS_PER_S);
+}
+
+static void plan_phases(struct run *run)
+{
+    const struct options *o = &run->options;
+    run->report.phases = xcalloc(MAX_PHASES, sizeof *run->report.phases);
+    if (o->has_warmup) {
+        size_t i = run->report.n_phases++;
+        run->report.phases[i] = (struct report_phase){.name = "warmup", .is_warmup = true};
+        run->phases[i] = (struct load_phase){.n_slots = o->warmup_concurrency,
+                                             .n_requests = o->n_warmup,
+                                             .duration_ns = to_ns(o->warmup_duration_s),
+                                             .grace_ns = to_ns(o->warmup_grace_s)};
+        arrivals_init(&run->phases[i].arrivals, (enum arrival_pattern)o->warmup_pattern,
+                      o->warmup_rate_hz, o->arrival_smoothness, o->seed);
+    }
+    size_t i = run->report.n_phases++;
+    run->report.phases[i] = (struct report_phase){.name = "profiling"};
+    run->phases[i] = (struct load_phase){.n_slots = o->concurrency,
+                                         .n_requests = o->n_requests,
+                                         .duration_ns = to_ns(o->duration_s),
+                                         .grace_ns = to_ns(o->grace_s)};
+    arrivals_init(&run->phases[i].arrivals, (enum arrival_pattern)o->arrival_pattern,
+                  o->request_rate_hz, o->arrival_smoothness, o->seed);
+}
+
+static bool make_prompts(struct run *run, struct error *err)
+{
+    const struct options *o = &run->options;
+    if (!tokens_open(&run->tokens, o->tokenizer, err))
+        return false;
+    if (strcmp(o->tokenizer, "builtin") == 0)
+        log_info("--tokenizer builtin is gpt2 here; AIPerf's counts with another vocabulary");
+    if (o->input_file) {
+        if (!prompts_read(&run->prompts, o->input_file, err))
+            return false;
+    } else {
+        int64_t n = o->n_prompts ? o->n_prompts : o->n_requests ? o->n_requests : 100;
+        prompts_make(&run->prompts, (size_t)n, o->isl_mean, o->isl_std, o->seed, run->tokens);
+    }
+    prompts_finish(&run->prompts, run->tokens, o->has_seed, o->model, &o->extra);
+    return true;
+}
+
+static void random_hex(char *out, size_t n_digits)
+{
+    char uuid[UUID_SIZE];
+    random_uuid(uuid);
+    for (size_t i = 0, k = 0; k < n_digits; i++) {
+        if (uuid[i] != '-')
+            out[k++] = uuid[i];
+    }
+    out[n_digits] = '\0';
+}
+
+static bool open_records(struct run *run, struct error *err)
+{
+    const struct options *o = &run->options;
+    struct records_options options = {
+        .context = {.prompts = &run->prompts,
+                    .target = &o->target,
+                    .unix_offset_ns = run->report.unix_offset_ns,
+                    .has_objectives = o->n_objectives > 0},
+        .lines_path = o->export_level >= EXPORT_RECORDS ? run->artifacts.lines : NULL,
+        .raw_path = o->export_level >= EXPORT_RAW ? run->artifacts.raw : NULL,
+        .objectives = o->objectives,
+        .n_objectives = o->n_objectives,
+        .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
+    };
+    char digits[9];
+    random_hex(digits, 8);
+    snprintf(options.context.worker_id, sizeof options.context.worker_id, "worker_%s", digits);
+    random_hex(digits, 8);
+    snprintf(options.context.processor_id, sizeof options.context.processor_id,
+             "record_processor_%s", digits);
+    return records_open(&run->records, &options, err);
+}
+
+static bool set_up(struct run *run, struct error *err)
+{
+    const struct options *o = &run->options;
+    run->report.options = o;
+    run->report.unix_offset_ns = clock_unix_ns() - clock_now_ns();
+    random_hex(run->report.benchmark_id, sizeof run->report.benchmark_id - 1);
+    plan_phases(run);
+    struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
+                                .is_pooled = o->connection_reuse == 0};
+    return make_prompts(run, err) && artifacts_open(&run->artifacts, o, &run->prompts, err) &&
+           http_open(&run->http, &o->target, &http, err) && open_records(run, err);
+}
+
+/* One descriptor per connection: take as many as the system allows. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ---- the run and its outcome ---------------------------------------------------------------- */
+
+static bool execute(struct run *run, const sigset_t *signals, struct error *err)
+{
+    pthread_t load;
+    bool draws =
+        isatty(STDERR_FILENO) && (!run->options.ui || strcmp(run->options.ui, "none") != 0);
+    run->main_thread = pthread_self();
+    run->transport = http_transport(run->http);
+    atomic_store(&run->shown_phase, -1);
+    int code = pthread_create(&load, NULL, load_main, run);
+    if (code != 0)
+        return fail(err, ERR_INTERNAL, "can't start a thread: %s", strerror(code));
+    watch(run, signals, draws);
+    pthread_join(load, NULL);
+    return records_finish(run->records, err);
+}
+
+static void gather(struct run *run)
+{
+    struct report *report = &run->report;
+    size_t n_all;
+    struct record *const *all = records_all(run->records, &n_all);
+    for (size_t i = 0; i < report->n_phases; i++) {
+        struct load_result *load = &report->phases[i].load;
+        if (load->start_ns == 0) /* never begun: the run ended before */
+            load->start_ns = load->end_ns = clock_now_ns();
+        report_phase_fill(&report->phases[i], (int)i, all, n_all, run->options.n_objectives > 0);
+        if (load->was_unreachable)
+            report->incomplete_reason = "the server can't be reached";
+    }
+    if (atomic_load(&run->control.stop)) {
+        report->was_canceled = true;
+        report->incomplete_reason = "interrupted";
+    }
+    if (run->options.slice_s > 0)
+        report_make_slices(report, to_ns(run->options.slice_s));
+}
+
+static void print_outcome(const struct run *run, const struct buf *console)
+{
+    const struct metric_value *duration =
+        metrics_get(&report_main_phase(&run->report)->metrics, "benchmark_duration");
+    fputs(console->data, stdout);
+    printf("\n\nCLI Command: %s\n", run->options.cli_command);
+    printf("Benchmark Duration: %.2f sec\n", duration ? duration->stats.avg : 0);
+    printf("CSV Export: %s\nJSON Export: %s\n", run->artifacts.csv, run->artifacts.json);
+    if (run->options.slice_s > 0)
+        printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", run->artifacts.slices_csv,
+               run->artifacts.slices_json);
+    if (run->options.export_level >= EXPORT_RECORDS)
+        printf("Records: %s\n", run->artifacts.lines);
+    if (run->options.export_level >= EXPORT_RAW)
+        printf("Raw Records: %s\n", run->artifacts.raw);
+    fflush(stdout);
+}
+
+/* Say on stderr what went wrong. Returns the exit code. */
+static int judge(const struct run *run)
+{
+    const struct report *report = &run->report;
+    int code = 0;
+    for (size_t i = 0; i < report->n_phases; i++) {
+        const struct report_phase *p = &report->phases[i];
+        size_t n_failed = 0;
+        for (size_t k = 0; k < p->n_failures; k++)
+            n_failed += p->failures[k].count;
+        if (n_failed == 0)
+            continue;
+        code = 1;
+        fprintf(stderr, "fluxperf: %zu of %zu %s requests failed\n", n_failed, p->n_records,
+                p->name);
+        for (size_t k = 0; k < p->n_failures && k < 5; k++) {
+            const struct record_error *e = &p->failures[k].first->error;
+            fprintf(stderr, "fluxperf:   %zu x %s%s%.0d: %.300s\n", p->failures[k].count, e->type,
+                    e->code ? " " : "", e->code, e->message);
+        }
+    }
+    const struct report_phase *last = report_main_phase(report);
+    if (last->load.n_canceled > 0 && !report->was_canceled)
+        fprintf(stderr,
+                "fluxperf: %" PRId64 " requests were still in flight at the end of the "
+                "grace period; they were canceled and are not in the results\n",
+                last->load.n_canceled);
+    if (last->n_records == 0 && !report->incomplete_reason) {
+        fputs("fluxperf: no request was completed\n", stderr);
+        code = 1;
+    }
+    if (report->incomplete_reason) {
+        fprintf(stderr, "fluxperf: the run is incomplete: %s\n", report->incomplete_reason);
+        code = 1;
+    }
+    return code;
+}
+
+static int fail_run(const struct error *err)
+{
+    fprintf(stderr, "fluxperf: error: %s\n", err->text);
+    return error_exit_code(err->code);
+}
+
+static int run_profile(struct run *run, struct error *err)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGUSR1);
+    if (!set_up(run, err))
+        return fail_run(err);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    bool ok = execute(run, &signals, err);
+    if (ok && run->error.code != ERR_NONE) /* the server never became ready */
+        return fail_run(&run->error);
+    gather(run);
+    struct buf console = {0};
+    ok = artifacts_write(&run->artifacts, &run->report, &console, err) && ok;
+    print_outcome(run, &console);
+    buf_free(&console);
+    int code = judge(run);
+    return ok ? code : fail_run(err);
+}
+
+int profile_main(int argc, char **argv, int first)
+{
+    struct error err = {0};
+    struct run *run = xcalloc(1, sizeof *run);
+    int code;
+    signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+    if (!options_parse(&run->options, argc, argv, first, &err)) {
+        code = fail_run(&err);
+        if (code == 2)
+            fputs("fluxperf: see fluxperf profile --help\n", stderr);
+    } else if (!http_setup(&err)) {
+        code = fail_run(&err);
+    } else {
+        log_set_level(run->options.level);
+        code = run_profile(run, &err);
+        report_free(&run->report);
+        records_close(run->records);
+        http_close(run->http);
+        artifacts_close(&run->artifacts);
+        prompts_free(&run->prompts);
+        tokens_close(run->tokens);
+        http_teardown();
+    }
+    options_free(&run->options);
+    free(run);
+    return code;
+}

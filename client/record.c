@@ -1,0 +1,16 @@
+#include "client/record.h"
+
+#include <stdlib.h>
+
+void record_free(struct record *r)
+{
+    if (!r)
+        return;
+    free(r->transfer_text);
+    free(r->reason);
+    free(r->content_type);
+    free(r->error.message);
+    free(r->images);
+    buf_free(&r->body);
+    free(r);
+}

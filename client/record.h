@@ -1,0 +1,91 @@
+/* All facts of one request, from its plan to the verdict on its answer.
+ *
+ * A record is made by `load` when the request is sent, filled by the transport while it is in
+ * flight, handed to `records` when it has ended, and kept there (without its body) until the
+ * reports are written. One thread owns it at any time; the hand-over is a queue with a lock.
+ *
+ * Times are monotonic nanoseconds (base/clock.h); 0 means that the moment never came. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+#define UUID_SIZE 37 /* 36 characters and the NUL */
+
+/* How the transfer ended, before anybody looks at the body. */
+enum transfer {
+    TRANSFER_DONE,         /* a complete HTTP answer, whatever its status */
+    TRANSFER_NO_HOST,      /* the name does not resolve */
+    TRANSFER_NO_CONNECT,   /* refused, unreachable */
+    TRANSFER_DISCONNECTED, /* the connection broke before the answer was complete */
+    TRANSFER_TIMEOUT,      /* longer than --request-timeout-seconds */
+    TRANSFER_OVERSIZED,    /* the answer is larger than HTTP_MAX_BODY */
+    TRANSFER_CANCELED,     /* given up by us: end of the grace period, or Ctrl-C */
+    TRANSFER_FAILED,       /* anything else (TLS, protocol) */
+};
+
+/* One picture of an answer. */
+struct record_image {
+    const char *format; /* "png", ...: a static string; NULL when it could not be decoded */
+    int width_px, height_px;
+    size_t bytes; /* of the image file */
+};
+
+/* Why a request counts as failed. */
+struct record_error {
+    int code;         /* the HTTP status; 0 when there is none */
+    const char *type; /* static or owned by the record (reason): "Service Unavailable" */
+    char *message;    /* owned; NULL: the request succeeded */
+};
+
+struct record {
+    /* the plan */
+    int64_t session; /* 0, 1, 2, ... in the order of sending, restarts in each phase */
+    size_t entry;    /* index into the data set */
+    size_t url;      /* index into the list of URLs */
+    int phase;       /* index into the phases of the run */
+    bool is_warmup;
+    char request_id[UUID_SIZE];
+    char correlation_id[UUID_SIZE];
+    const struct buf *payload; /* the request body as sent; owned by the data set */
+
+    /* moments */
+    int64_t due_ns;             /* when it should have been sent: the clock of the user */
+    int64_t start_ns;           /* handed to the transport */
+    int64_t send_start_ns;      /* connected, the first byte is about to be written */
+    int64_t send_end_ns;        /* the last byte of the request was written */
+    int64_t ack_ns;             /* all response headers are there */
+    int64_t first_ns;           /* first byte of the body */
+    int64_t end_ns;             /* last byte of the body, or the failure */
+    int64_t dns_ns, connect_ns; /* durations of new connections: name, then TCP and TLS */
+    int64_t blocked_ns;         /* duration: waiting inside the transport before that */
+    bool is_reused;             /* sent over a kept-alive connection */
+    int64_t n_chunks_sent, n_chunks_received;
+    int64_t bytes_received;
+
+    /* the answer */
+    enum transfer transfer;
+    char *transfer_text; /* owned: what the transport says about a failure, or NULL */
+    int status;          /* 0: none came */
+    char *reason;        /* owned: reason phrase, or NULL */
+    char *content_type;  /* owned, or NULL */
+    struct buf body;     /* freed by records once judged */
+
+    /* the verdict, by records */
+    struct record_error error;
+    int64_t isl;                 /* tokens of the prompt; -1 without a tokenizer */
+    size_t n_returned;           /* entries of data[] */
+    size_t n_decoded;            /* pictures that decode */
+    struct record_image *images; /* owned, n_returned of them */
+    bool is_good;                /* meets every --goodput objective */
+    void *transport;             /* the transport's own state while in flight */
+    size_t slot;                 /* where load keeps it while in flight */
+    struct record *next;         /* in a queue */
+};
+
+static inline bool record_succeeded(const struct record *r) { return r->error.message == NULL; }
+
+/* Free a record and all it owns; NULL is fine. */
+void record_free(struct record *r);

@@ -1,0 +1,192 @@
+#include "client/record_json.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "client/metrics.h"
+
+/* Append `"key":` with a comma in front unless an object was just opened. */
+static void put_key(struct buf *out, const char *key)
+{
+    if (out->size > 0 && out->data[out->size - 1] != '{' && out->data[out->size - 1] != '[')
+        buf_putc(out, ',');
+    json_print_string(out, key, strlen(key));
+    buf_putc(out, ':');
+}
+
+static void put_string(struct buf *out, const char *key, const char *text)
+{
+    put_key(out, key);
+    json_print_string(out, text, strlen(text));
+}
+
+static void put_int(struct buf *out, const char *key, int64_t value)
+{
+    put_key(out, key);
+    buf_printf(out, "%" PRId64, value);
+}
+
+static void put_bool(struct buf *out, const char *key, bool value)
+{
+    put_key(out, key);
+    buf_puts(out, value ? "true" : "false");
+}
+
+static void put_time(struct buf *out, const char *key, int64_t ns, const struct record_context *c)
+{
+    if (ns > 0) /* moments that never came are left out */
+        put_int(out, key, ns + c->unix_offset_ns);
+}
+
+static void put_metadata(struct buf *out, const struct record *r, const struct record_context *c)
+{
+    const char *phase = r->is_warmup ? "warmup" : "profiling";
+    put_key(out, "metadata");
+    buf_putc(out, '{');
+    put_int(out, "session_num", r->session);
+    put_string(out, "x_request_id", r->request_id);
+    put_string(out, "x_correlation_id", r->correlation_id);
+    put_string(out, "conversation_id", c->prompts->entries[r->entry].session_id);
+    put_int(out, "turn_index", 0);
+    put_time(out, "credit_issued_ns", r->due_ns, c);
+    put_time(out, "request_start_ns", r->start_ns, c);
+    put_time(out, "request_ack_ns", r->ack_ns, c);
+    put_time(out, "request_end_ns", r->end_ns, c);
+    put_string(out, "worker_id", c->worker_id);
+    put_string(out, "record_processor_id", c->processor_id);
+    put_string(out, "benchmark_phase", phase);
+    put_int(out, "phase_index", r->phase);
+    if (!r->is_warmup)
+        put_int(out, "profiling_index", 0);
+    put_string(out, "phase_name", phase);
+    put_string(out, "phase_kind", phase);
+    put_bool(out, "was_cancelled", false);
+    put_bool(out, "context_overflow_skip", false);
+    put_int(out, "agent_depth", 0);
+    put_string(out, "root_correlation_id", r->correlation_id);
+    buf_putc(out, '}');
+}
+
+static void put_metric(struct buf *out, const char *tag, const char *unit, double value,
+                       bool is_integer)
+{
+    put_key(out, tag);
+    buf_puts(out, "{\"value\":");
+    if (is_integer)
+        buf_printf(out, "%.0f", value);
+    else
+        json_print_double(out, value);
+    put_string(out, "unit", unit);
+    buf_putc(out, '}');
+}
+
+static void put_metrics(struct buf *out, const struct record *r, const struct record_context *c)
+{
+    put_key(out, "metrics");
+    buf_putc(out, '{');
+    for (size_t i = 0; i < N_METRICS; i++) {
+        const struct metric *m = &METRICS[i];
+        double value;
+        if (m->in_jsonl && m->get(r, &value))
+            put_metric(out, m->tag, m->unit, value, m->is_integer);
+    }
+    if (c->has_objectives && record_succeeded(r))
+        put_metric(out, "good_request_count", "requests", r->is_good, true);
+    buf_putc(out, '}');
+}
+
+static void put_images(struct buf *out, const struct record *r)
+{
+    put_key(out, "images");
+    buf_putc(out, '[');
+    for (size_t i = 0; i < r->n_returned && r->images; i++) {
+        const struct record_image *image = &r->images[i];
+        buf_puts(out, i ? ",{" : "{");
+        put_bool(out, "decoded", image->format != NULL);
+        if (image->format) {
+            put_string(out, "format", image->format);
+            put_int(out, "width", image->width_px);
+            put_int(out, "height", image->height_px);
+        }
+        put_int(out, "bytes", (int64_t)image->bytes);
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+}
+
+static void put_error(struct buf *out, const struct record *r)
+{
+    put_key(out, "error");
+    buf_putc(out, '{');
+    if (r->error.code)
+        put_int(out, "code", r->error.code);
+    put_string(out, "type", r->error.type);
+    put_string(out, "message", r->error.message);
+    buf_putc(out, '}');
+}
+
+void record_print_line(struct buf *out, const struct record *r, const struct record_context *c)
+{
+    buf_putc(out, '{');
+    put_metadata(out, r, c);
+    put_metrics(out, r, c);
+    if (r->n_returned > 0)
+        put_images(out, r);
+    if (!record_succeeded(r))
+        put_error(out, r);
+    buf_putc(out, '}');
+}
+
+/* ---- raw ------------------------------------------------------------------------------------ */
+
+static void put_headers(struct buf *out, const struct record *r, const struct record_context *c)
+{
+    struct request_headers headers = {0};
+    request_make_headers(&headers, c->target, r);
+    put_key(out, "request_headers");
+    buf_putc(out, '{');
+    for (size_t i = 0; i < headers.n_items; i++) {
+        const struct request_header *h = &headers.items[i];
+        put_string(out, h->name, request_header_is_secret(h->name) ? "<redacted>" : h->value);
+    }
+    buf_putc(out, '}');
+    request_headers_free(&headers);
+}
+
+/* The answer of a request that failed by its status is in the error already; scripts that read
+ * pictures out of responses[] should not stumble over it. */
+static bool has_response(const struct record *r)
+{
+    return r->status >= 200 && r->status <= 299 && r->body.size > 0;
+}
+
+void record_print_raw(struct buf *out, const struct record *r, const struct record_context *c)
+{
+    buf_putc(out, '{');
+    put_metadata(out, r, c);
+    put_int(out, "start_perf_ns", r->start_ns);
+    put_headers(out, r, c);
+    if (r->status)
+        put_int(out, "status", r->status);
+    put_key(out, "responses");
+    buf_putc(out, '[');
+    if (has_response(r)) {
+        buf_putc(out, '{');
+        put_int(out, "perf_ns", r->end_ns);
+        put_key(out, "text");
+        json_print_string(out, r->body.data, r->body.size);
+        if (r->content_type) {
+            size_t n = strcspn(r->content_type, ";"); /* the type without parameters */
+            put_key(out, "content_type");
+            json_print_string(out, r->content_type, n);
+        }
+        buf_putc(out, '}');
+    }
+    buf_putc(out, ']');
+    put_key(out, "payload");
+    buf_append(out, r->payload->data, r->payload->size);
+    if (!record_succeeded(r))
+        put_error(out, r);
+    buf_putc(out, '}');
+}

@@ -1,0 +1,214 @@
+#include "client/records.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/answer.h"
+#include "client/http.h"
+
+struct records {
+    pthread_mutex_t lock; /* guards the queue */
+    pthread_cond_t has_work;
+    struct record *first, *last; /* the queue: ended, not judged */
+    bool is_closing;
+
+    /* owned by the thread while it runs */
+    pthread_t thread;
+    bool is_started;
+    struct records_options options;
+    FILE *lines, *raw;
+    struct buf line;
+    struct error write_error;
+    struct record **all;
+    size_t n_all, capacity;
+
+    struct records_counters counters;
+    atomic_bool hurry;
+};
+
+/* ---- pictures by address -------------------------------------------------------------------- */
+
+static bool fetch(void *self, const struct record *r, const char *url, struct buf *out,
+                  struct error *err)
+{
+    struct records *s = self;
+    struct buf address = {0};
+    if (!strstr(url, "://")) { /* relative to the server that gave it */
+        request_base(&address, s->options.context.target->urls[r->url]);
+        if (*url != '/')
+            buf_putc(&address, '/');
+    }
+    buf_puts(&address, url);
+    int status = 0;
+    bool ok = http_fetch(address.data, &s->options.context.target->extra, NULL,
+                         s->options.fetch_timeout_ms, &s->hurry, out, &status, err);
+    if (ok && (status < 200 || status > 299))
+        ok = fail(err, ERR_IO, "GET %s: status %d", address.data, status);
+    buf_free(&address);
+    return ok;
+}
+
+/* ---- one record ----------------------------------------------------------------------------- */
+
+static void write_line(struct records *s, FILE *file)
+{
+    buf_putc(&s->line, '\n');
+    bool ok = fwrite(s->line.data, 1, s->line.size, file) == s->line.size;
+    if (!ok || fflush(file) != 0) /* flushed, so that a killed run keeps its lines */
+        fail(&s->write_error, ERR_IO, "can't write %s: %s",
+             file == s->lines ? s->options.lines_path : s->options.raw_path, strerror(errno));
+}
+
+static void keep(struct records *s, struct record *r)
+{
+    if (s->n_all == s->capacity) {
+        s->capacity = s->capacity ? 2 * s->capacity : 64;
+        s->all = xrealloc(s->all, s->capacity * sizeof *s->all);
+    }
+    s->all[s->n_all++] = r;
+}
+
+static void handle(struct records *s, struct record *r)
+{
+    const struct answer_source source = {s, fetch};
+    r->isl = s->options.context.prompts->entries[r->entry].isl;
+    answer_judge(r, &source);
+    r->is_good = s->options.n_objectives > 0 &&
+                 metrics_is_good(r, s->options.objectives, s->options.n_objectives);
+    if (s->raw) {
+        buf_clear(&s->line);
+        record_print_raw(&s->line, r, &s->options.context);
+        write_line(s, s->raw);
+    }
+    buf_free(&r->body); /* the largest part by far; the numbers stay */
+    if (s->lines) {
+        buf_clear(&s->line);
+        record_print_line(&s->line, r, &s->options.context);
+        write_line(s, s->lines);
+    }
+    atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
+    atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r));
+    atomic_fetch_add(&s->counters.n_judged, 1);
+    keep(s, r);
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+static struct record *take(struct records *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (!s->first && !s->is_closing)
+        pthread_cond_wait(&s->has_work, &s->lock);
+    struct record *r = s->first;
+    if (r) {
+        s->first = r->next;
+        r->next = NULL;
+        if (!s->first)
+            s->last = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return r;
+}
+
+static void *records_main(void *self)
+{
+    struct records *s = self;
+    pthread_setname_np(pthread_self(), "records");
+    struct record *r;
+    while ((r = take(s)))
+        handle(s, r);
+    return NULL;
+}
+
+void records_push(struct records *s, struct record *r)
+{
+    r->next = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->last)
+        s->last->next = r;
+    else
+        s->first = r;
+    s->last = r;
+    pthread_cond_signal(&s->has_work);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static bool open_file(FILE **out, const char *path, struct error *err)
+{
+    if (!path)
+        return true;
+    *out = fopen(path, "wbe");
+    return *out ? true : fail(err, ERR_IO, "can't write %s: %s", path, strerror(errno));
+}
+
+bool records_open(struct records **out, const struct records_options *options, struct error *err)
+{
+    struct records *s = xcalloc(1, sizeof *s);
+    s->options = *options;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->has_work, NULL);
+    bool ok = open_file(&s->lines, options->lines_path, err) &&
+              open_file(&s->raw, options->raw_path, err);
+    if (ok && pthread_create(&s->thread, NULL, records_main, s) != 0)
+        ok = fail(err, ERR_INTERNAL, "can't start a thread: %s", strerror(errno));
+    if (!ok) {
+        records_close(s);
+        return false;
+    }
+    s->is_started = true;
+    *out = s;
+    return true;
+}
+
+static void close_file(struct records *s, FILE **file, const char *path)
+{
+    if (*file && fclose(*file) != 0)
+        fail(&s->write_error, ERR_IO, "can't write %s: %s", path, strerror(errno));
+    *file = NULL;
+}
+
+bool records_finish(struct records *s, struct error *err)
+{
+    if (s->is_started) {
+        pthread_mutex_lock(&s->lock);
+        s->is_closing = true;
+        pthread_cond_signal(&s->has_work);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->thread, NULL);
+        s->is_started = false;
+    }
+    close_file(s, &s->lines, s->options.lines_path);
+    close_file(s, &s->raw, s->options.raw_path);
+    if (s->write_error.code == ERR_NONE)
+        return true;
+    return fail(err, s->write_error.code, "%s", s->write_error.text);
+}
+
+void records_hurry(struct records *s) { atomic_store(&s->hurry, true); }
+
+const struct records_counters *records_counters(const struct records *s) { return &s->counters; }
+
+struct record *const *records_all(const struct records *s, size_t *n)
+{
+    *n = s->n_all;
+    return s->all;
+}
+
+void records_close(struct records *s)
+{
+    if (!s)
+        return;
+    records_finish(s, NULL);
+    for (size_t i = 0; i < s->n_all; i++)
+        record_free(s->all[i]);
+    free(s->all);
+    buf_free(&s->line);
+    pthread_cond_destroy(&s->has_work);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}

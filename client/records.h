@@ -1,0 +1,46 @@
+/* The second thread of a run: it takes requests that have ended, judges their answers (decoding
+ * every picture), writes their lines and keeps their numbers. Nothing of that delays the sending
+ * of requests or the stamping of answers. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "client/metrics.h"
+#include "client/record.h"
+#include "client/record_json.h"
+
+struct records_options {
+    struct record_context context;
+    const char *lines_path;                     /* profile_export.jsonl, or NULL */
+    const char *raw_path;                       /* profile_export_raw.jsonl, or NULL */
+    const struct metrics_objective *objectives; /* owned by the caller */
+    size_t n_objectives;
+    int64_t fetch_timeout_ms; /* for pictures given as addresses */
+};
+
+struct records_counters {
+    atomic_llong n_judged, n_failed, n_images;
+};
+
+struct records;
+
+/* Open the files and start the thread. */
+bool records_open(struct records **out, const struct records_options *options, struct error *err);
+
+/* Hand over a record that has ended; returns at once. */
+void records_push(struct records *s, struct record *r);
+
+/* Wait until everything pushed is judged and on disk, and end the thread. Fails with the first
+ * write error. */
+bool records_finish(struct records *s, struct error *err);
+
+/* Stop fetching pictures by address: what is left counts as failed. Any thread. */
+void records_hurry(struct records *s);
+
+const struct records_counters *records_counters(const struct records *s);
+
+/* All records in the order of their end; only after records_finish. They belong to s. */
+struct record *const *records_all(const struct records *s, size_t *n);
+
+void records_close(struct records *s); /* NULL is fine */

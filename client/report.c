@@ -1,0 +1,116 @@
+#include "client/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_same_failure(const struct record *a, const struct record *b)
+{
+    return a->error.code == b->error.code && strcmp(a->error.type, b->error.type) == 0 &&
+           strcmp(a->error.message, b->error.message) == 0;
+}
+
+static void group_failures(struct report_phase *p)
+{
+    for (size_t i = 0; i < p->n_records; i++) {
+        const struct record *r = p->records[i];
+        if (record_succeeded(r))
+            continue;
+        size_t at = 0;
+        while (at < p->n_failures && !is_same_failure(p->failures[at].first, r))
+            at++;
+        if (at == p->n_failures) {
+            p->failures = xrealloc(p->failures, (at + 1) * sizeof *p->failures);
+            p->failures[p->n_failures++] = (struct report_failure){.first = r};
+        }
+        p->failures[at].count++;
+    }
+}
+
+void report_phase_fill(struct report_phase *p, int index, struct record *const *all, size_t n_all,
+                       bool has_objectives)
+{
+    p->records = xcalloc(n_all ? n_all : 1, sizeof *p->records);
+    for (size_t i = 0; i < n_all; i++) {
+        if (all[i]->phase == index)
+            p->records[p->n_records++] = all[i];
+    }
+    struct metrics_input in = {
+        .records = p->records,
+        .n_records = p->n_records,
+        .flights = p->records,
+        .n_flights = p->n_records,
+        .start_ns = p->load.start_ns,
+        .end_ns = p->load.end_ns,
+        .n_canceled = p->load.n_canceled,
+        .has_objectives = has_objectives,
+    };
+    metrics_compute(&p->metrics, &in);
+    group_failures(p);
+}
+
+/* The requests that started in [from_ns, to_ns). */
+static void fill_slice(struct report_slice *s, const struct report_phase *p, bool has_objectives)
+{
+    struct record **chosen = xcalloc(p->n_records, sizeof *chosen);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_records; i++) {
+        int64_t at_ns = p->records[i]->start_ns;
+        if (at_ns >= s->start_ns && at_ns < s->end_ns)
+            chosen[n++] = p->records[i];
+    }
+    struct metrics_input in = {
+        .records = chosen,
+        .n_records = n,
+        .flights = p->records,
+        .n_flights = p->n_records,
+        .start_ns = s->start_ns,
+        .end_ns = s->end_ns,
+        .has_objectives = has_objectives,
+        .is_slice = true,
+    };
+    metrics_compute(&s->metrics, &in);
+    free(chosen);
+}
+
+void report_make_slices(struct report *r, int64_t slice_ns)
+{
+    const struct report_phase *p = report_main_phase(r);
+    if (p->n_records == 0)
+        return;
+    int64_t first_ns = INT64_MAX, last_ns = 0;
+    for (size_t i = 0; i < p->n_records; i++) {
+        const struct record *record = p->records[i];
+        first_ns = record->start_ns < first_ns ? record->start_ns : first_ns;
+        last_ns = record->end_ns > last_ns ? record->end_ns : last_ns;
+    }
+    size_t n = (size_t)((last_ns - first_ns + slice_ns - 1) / slice_ns);
+    n = n ? n : 1;
+    r->slices = xcalloc(n, sizeof *r->slices);
+    for (; r->n_slices < n; r->n_slices++) {
+        struct report_slice *s = &r->slices[r->n_slices];
+        s->start_ns = first_ns + (int64_t)r->n_slices * slice_ns;
+        s->end_ns = s->start_ns + slice_ns;
+        s->is_complete = s->end_ns <= last_ns;
+        if (!s->is_complete)
+            s->end_ns = last_ns > s->start_ns ? last_ns : s->start_ns + 1;
+        fill_slice(s, p, r->options->n_objectives > 0);
+    }
+}
+
+const struct report_phase *report_main_phase(const struct report *r)
+{
+    return &r->phases[r->n_phases - 1];
+}
+
+void report_free(struct report *r)
+{
+    for (size_t i = 0; i < r->n_phases; i++) {
+        metrics_free(&r->phases[i].metrics);
+        free(r->phases[i].records);
+        free(r->phases[i].failures);
+    }
+    for (size_t i = 0; i < r->n_slices; i++)
+        metrics_free(&r->slices[i].metrics);
+    free(r->phases);
+    free(r->slices);
+}

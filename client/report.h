@@ -1,0 +1,81 @@
+/* What a finished run reports, and the writers that turn it into text: JSON, CSV, console tables,
+ * time slices. Writers only append to buffers; profile.c decides where that goes. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "client/load.h"
+#include "client/metrics.h"
+#include "client/options.h"
+
+#define REPORT_SCHEMA_VERSION "1.4" /* of AIPerf 0.13's summary, whose keys ours has */
+
+/* Failures that look the same. */
+struct report_failure {
+    const struct record *first; /* code, type and message */
+    size_t count;
+};
+
+struct report_phase {
+    const char *name; /* "profiling" or "warmup" */
+    bool is_warmup;
+    struct load_result load;
+    struct record **records; /* owned list; the records are not */
+    size_t n_records;
+    struct metrics metrics;
+    struct report_failure *failures; /* owned */
+    size_t n_failures;
+};
+
+struct report_slice {
+    int64_t start_ns, end_ns; /* monotonic */
+    bool is_complete;
+    struct metrics metrics;
+};
+
+struct report {
+    const struct options *options;
+    char benchmark_id[13];
+    int64_t unix_offset_ns;
+    bool was_canceled;             /* Ctrl-C */
+    const char *incomplete_reason; /* NULL when the run is complete */
+    struct report_phase *phases;   /* owned; the last one is the measurement */
+    size_t n_phases;
+    struct report_slice *slices; /* owned */
+    size_t n_slices;
+};
+
+/* Gather the phase's own records out of all, compute metrics and group failures. phase->load must
+ * be set. */
+void report_phase_fill(struct report_phase *phase, int index, struct record *const *all,
+                       size_t n_all, bool has_objectives);
+/* Cut the last phase into slices of that length, from its first request to its last end. */
+void report_make_slices(struct report *r, int64_t slice_ns);
+void report_free(struct report *r);
+
+const struct report_phase *report_main_phase(const struct report *r);
+
+/* profile_export_aiperf.json of one phase. */
+void report_json(struct buf *out, const struct report *r, const struct report_phase *phase);
+/* A metric object: {"unit": ..., "avg": ..., ...}, at that depth. */
+void report_json_metric(struct buf *out, const struct metric_value *v, int depth);
+/* The value of "error_summary". */
+void report_json_failures(struct buf *out, const struct report_phase *phase, int depth);
+/* The value of "input_config": what the options asked for. */
+void report_json_config(struct buf *out, const struct options *o, int depth);
+/* phase_manifest.json. */
+void report_json_manifest(struct buf *out, const struct report *r);
+
+/* profile_export_aiperf.csv of one phase. */
+void report_csv(struct buf *out, const struct metrics *m);
+/* Statistics by the name of their column; NaN when the metric has none of it. */
+double report_stat(const struct metric_value *v, const char *name);
+extern const char *const REPORT_STATS[]; /* the columns in order, NULL at the end */
+
+void report_slices_json(struct buf *out, const struct report *r);
+void report_slices_csv(struct buf *out, const struct report *r);
+
+/* The console tables, as they also stand in profile_export_console.txt. */
+void report_console(struct buf *out, const struct report *r);

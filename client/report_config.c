@@ -1,0 +1,183 @@
+/* `input_config` of the summary: what was asked for, in the shape AIPerf gives it. Only options
+ * that were set appear; defaults are in the documentation. */
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "client/report.h"
+
+static struct json *put_object(struct json *parent, const char *key)
+{
+    struct json *child = json_new_object();
+    json_set(parent, key, child);
+    return child;
+}
+
+static void put_string(struct json *o, const char *key, const char *text)
+{
+    json_set(o, key, json_new_string(text));
+}
+
+static void put_double(struct json *o, const char *key, double value)
+{
+    json_set(o, key, isinf(value) ? json_new_string("inf") : json_new_double(value));
+}
+
+static struct json *endpoint_of(const struct options *o)
+{
+    struct json *endpoint = json_new_object(), *urls = json_new_array();
+    for (size_t i = 0; i < o->urls.n_items; i++)
+        json_push(urls, json_new_string(o->urls.items[i]));
+    if (o->urls.n_items == 0)
+        json_push(urls, json_new_string("http://localhost:8000"));
+    json_set(endpoint, "urls", urls);
+    put_string(endpoint, "type", "image_generation");
+    if (o->endpoint)
+        put_string(endpoint, "path", o->endpoint);
+    if (o->api_key)
+        put_string(endpoint, "api_key", "<redacted>");
+    if (options_given(o, "--request-timeout-seconds"))
+        put_double(endpoint, "timeout", o->request_timeout_s);
+    if (options_given(o, "--connection-reuse-strategy"))
+        put_string(endpoint, "connection_reuse", o->connection_reuse ? "never" : "pooled");
+    if (o->headers.n_items > 0) {
+        struct json *headers = put_object(endpoint, "headers");
+        for (size_t i = 0; i < o->target.extra.n_items; i++) {
+            const struct request_header *h = &o->target.extra.items[i];
+            put_string(headers, h->name,
+                       request_header_is_secret(h->name) ? "<redacted>" : h->value);
+        }
+    }
+    return endpoint;
+}
+
+static struct json *dataset_of(const struct options *o)
+{
+    struct json *set = json_new_object();
+    int64_t entries = o->n_prompts ? o->n_prompts : o->n_requests ? o->n_requests : 100;
+    put_string(set, "name", "main");
+    put_string(set, "type", o->input_file ? "file" : "synthetic");
+    if (o->input_file) {
+        put_string(set, "path", o->input_file);
+        put_string(set, "format", "single_turn");
+    }
+    json_set(set, "entries", json_new_int(entries));
+    if (!o->input_file) {
+        struct json *isl = put_object(put_object(set, "prompts"), "isl");
+        put_double(isl, "mean", o->isl_mean);
+        put_double(isl, "stddev", o->isl_std);
+    }
+    return set;
+}
+
+struct load_shape {
+    int64_t n_requests, concurrency;
+    double rate_hz, duration_s, grace_s;
+    int pattern;
+};
+
+static struct json *phase_of(const char *name, struct load_shape s)
+{
+    struct json *phase = json_new_object();
+    put_string(phase, "name", name);
+    put_string(phase, "kind", name);
+    put_string(phase, "type",
+               s.rate_hz > 0 ? arrival_pattern_name((enum arrival_pattern)s.pattern)
+                             : "concurrency");
+    if (strcmp(name, "warmup") == 0)
+        json_set(phase, "exclude_from_results", json_new_bool(true));
+    if (s.n_requests > 0)
+        json_set(phase, "requests", json_new_int(s.n_requests));
+    if (s.duration_s > 0) {
+        put_double(phase, "duration", s.duration_s);
+        put_double(phase, "grace_period", s.grace_s);
+    }
+    if (s.concurrency > 0)
+        json_set(phase, "concurrency", json_new_int(s.concurrency));
+    if (s.rate_hz > 0)
+        put_double(phase, "rate", s.rate_hz);
+    return phase;
+}
+
+static struct json *phases_of(const struct options *o)
+{
+    struct json *phases = json_new_array();
+    if (o->has_warmup)
+        json_push(phases,
+                  phase_of("warmup", (struct load_shape){o->n_warmup, o->warmup_concurrency,
+                                                         o->warmup_rate_hz, o->warmup_duration_s,
+                                                         o->warmup_grace_s, o->warmup_pattern}));
+    json_push(phases, phase_of("profiling", (struct load_shape){o->n_requests, o->concurrency,
+                                                                o->request_rate_hz, o->duration_s,
+                                                                o->grace_s, o->arrival_pattern}));
+    return phases;
+}
+
+static struct json *artifacts_of(const struct options *o)
+{
+    struct json *artifacts = json_new_object();
+    put_string(artifacts, "dir", o->run_dir);
+    if (o->prefix)
+        put_string(artifacts, "prefix", o->prefix);
+    if (options_given(o, "--export-level")) {
+        struct json *records = json_new_array();
+        if (o->export_level != EXPORT_SUMMARY)
+            json_push(records, json_new_string("jsonl"));
+        json_set(artifacts, "records", records);
+        if (o->export_level == EXPORT_RAW)
+            json_set(artifacts, "raw", json_new_bool(true));
+    }
+    if (o->slice_s > 0)
+        put_double(artifacts, "slice_duration", o->slice_s);
+    return artifacts;
+}
+
+static struct json *tree_of(const struct options *o)
+{
+    struct json *root = json_new_object(), *list = json_new_array(), *model = json_new_object();
+    put_string(model, "name", o->model);
+    json_push(list, model);
+    json_set(put_object(root, "models"), "items", list);
+    json_set(root, "endpoint", endpoint_of(o));
+    list = json_new_array();
+    json_push(list, dataset_of(o));
+    json_set(root, "datasets", list);
+    json_set(root, "phases", phases_of(o));
+    json_set(root, "artifacts", artifacts_of(o));
+    if (o->n_objectives > 0) {
+        struct json *slos = put_object(root, "slos");
+        for (size_t i = 0; i < o->n_objectives; i++)
+            put_double(slos, o->objectives[i].metric->tag, o->objectives[i].limit);
+    }
+    put_string(put_object(root, "tokenizer"), "name", o->tokenizer);
+    if (o->has_seed)
+        json_set(root, "random_seed", json_new_int(o->seed));
+    json_set(put_object(root, "gpu_telemetry"), "enabled", json_new_bool(false));
+    json_set(put_object(root, "server_metrics"), "enabled", json_new_bool(false));
+    json_set(put_object(root, "network_latency"), "enabled", json_new_bool(false));
+    put_string(put_object(root, "runtime"), "ui", o->ui ? o->ui : "none");
+    return root;
+}
+
+/* The extra inputs keep their exact number text, so they are put in as text. */
+void report_json_config(struct buf *out, const struct options *o, int depth)
+{
+    static const char PLACE[] = "\"__extra_inputs__\"";
+    struct json *root = tree_of(o);
+    if (o->extra.n_items > 0)
+        put_string(json_get(root, "endpoint"), "extra", "__extra_inputs__");
+    struct buf flat = {0}, whole = {0};
+    json_print(&flat, root, 0);
+    const char *at = o->extra.n_items > 0 ? strstr(flat.data, PLACE) : NULL;
+    if (at) {
+        buf_append(&whole, flat.data, (size_t)(at - flat.data));
+        fields_print(&whole, &o->extra, 0, 0);
+        buf_puts(&whole, at + sizeof PLACE - 1);
+    } else {
+        buf_puts(&whole, flat.data);
+    }
+    fields_format_json(out, whole.data, 2, depth);
+    buf_free(&flat);
+    buf_free(&whole);
+    json_free(root);
+}

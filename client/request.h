@@ -1,0 +1,61 @@
+/* What goes over the wire for one request: address, headers, body. The bytes, the order of headers
+ * and the order of keys are AIPerf's, so that a server can't tell the two tools apart but by their
+ * User-Agent. No socket here. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/args.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "client/fields.h"
+#include "client/record.h"
+
+#define REQUEST_USER_AGENT "fluxperf/" FLUXBENCH_VERSION
+#define REQUEST_PATH "/v1/images/generations"
+
+struct request_header {
+    char *name, *value; /* owned */
+};
+
+struct request_headers {
+    struct request_header *items; /* owned: request_headers_free */
+    size_t n_items;
+};
+
+/* What all requests of a run share. */
+struct request_target {
+    char **urls; /* owned; request i goes to urls[i % n_urls] */
+    size_t n_urls;
+    struct request_headers extra; /* --header, then Authorization for --api-key */
+};
+
+void request_target_free(struct request_target *t);
+void request_headers_free(struct request_headers *h);
+
+/* Append the address for a base URL: "http://" in front when there is no "://", trailing slashes
+ * dropped, then the path unless the base ends with it already (of a base ending in /v1 the path's
+ * own /v1 is left off), then the base's query. endpoint replaces the path; "" appends nothing;
+ * NULL is the standard path. Fails when there is no host or the scheme is not http(s). */
+bool request_url(struct buf *out, const char *base, const char *endpoint, struct error *err);
+
+/* The address without path: where /v1/models and relative image addresses are found. */
+void request_base(struct buf *out, const char *url);
+
+/* Read one use of --header: `Name:value`, several with commas between, or a JSON object of
+ * strings. A piece without colon belongs to the value before it. */
+bool request_add_header(struct request_headers *h, const char *text, struct error *err);
+void request_push_header(struct request_headers *h, const char *name, const char *value);
+
+/* The headers of one request in wire order, without Host and Content-Length, which the HTTP
+ * library adds in front and behind. */
+void request_make_headers(struct request_headers *out, const struct request_target *target,
+                          const struct record *r);
+
+/* Append the JSON body: prompt, model, response_format, n; then extra, then row's fields. */
+void request_body(struct buf *out, const char *prompt, const char *model,
+                  const struct fields *extra, const struct fields *row);
+
+/* True when a header's value must not be written to files: authorization, cookies, tokens, and
+ * (as in AIPerf) every name that contains "session". */
+bool request_header_is_secret(const char *name);
