@@ -61,10 +61,11 @@ enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
 static bool is_choice(const char *choices, const char *value)
 {
     size_t size = strlen(value);
-    for (const char *p = choices; p; p = strchr(p, '|')) {
-        p += *p == '|';
-        if (size && strncmp(p, value, size) == 0 && (p[size] == '|' || p[size] == '\0'))
+    for (const char *p = choices; *p;) {
+        size_t n = strcspn(p, "|");
+        if (n == size && memcmp(p, value, n) == 0)
             return true;
+        p += n + (p[n] == '|');
     }
     return false;
 }

@@ -16,7 +16,8 @@ struct queue {
     /* guarded by mutex */
     pthread_cond_t work; /* a job came, or the queue was shut */
     struct job *first, **end;
-    int capacity, waiting, running;
+    int capacity;
+    struct queue_depth depth;
     bool is_shut;
 };
 
@@ -34,7 +35,7 @@ void queue_close(struct queue *q)
 {
     if (!q)
         return;
-    assert(!q->first && !q->running);
+    assert(!q->first && !q->depth.running);
     pthread_cond_destroy(&q->work);
     pthread_mutex_destroy(&q->mutex);
     free(q);
@@ -50,7 +51,10 @@ static void init_done(struct job *job)
 }
 
 /* An idle worker takes the first job at once, so that one does not count as waiting. */
-static bool is_full(const struct queue *q) { return q->waiting + q->running >= q->capacity + 1; }
+static bool is_full(const struct queue *q)
+{
+    return q->depth.waiting + q->depth.running >= q->capacity + 1;
+}
 
 bool queue_submit(struct queue *q, struct job *job, struct error *err)
 {
@@ -60,7 +64,7 @@ bool queue_submit(struct queue *q, struct job *job, struct error *err)
         ok = fail(err, ERR_CANCELED, "the server is shutting down");
     } else if (is_full(q)) {
         ok = fail(err, ERR_BUSY, "%d requests are waiting already, which is the limit: try later",
-                  q->waiting);
+                  q->depth.waiting);
     } else {
         job->submitted_ns = clock_now_ns();
         job->state = JOB_WAITING;
@@ -69,7 +73,7 @@ bool queue_submit(struct queue *q, struct job *job, struct error *err)
         init_done(job);
         *q->end = job;
         q->end = &job->next;
-        q->waiting++;
+        q->depth.waiting++;
         pthread_cond_signal(&q->work);
     }
     pthread_mutex_unlock(&q->mutex);
@@ -84,13 +88,15 @@ static void unlink_job(struct queue *q, struct job *job)
     *link = job->next;
     if (q->end == &job->next)
         q->end = link;
-    q->waiting--;
+    q->depth.waiting--;
 }
 
 static void cancel(struct queue *q, struct job *job)
 {
     job->is_canceled = true;
-    if (job->state == JOB_WAITING) {
+    if (job->state == JOB_RUNNING) {
+        q->depth.canceled++;
+    } else {
         unlink_job(q, job);
         job->state = JOB_DONE;
         job->finished_ns = clock_now_ns();
@@ -137,7 +143,7 @@ struct job *queue_take(struct queue *q)
     struct job *job = q->first;
     if (job) {
         unlink_job(q, job);
-        q->running++;
+        q->depth.running++;
         job->state = JOB_RUNNING;
         job->started_ns = clock_now_ns();
     }
@@ -158,7 +164,8 @@ void queue_finish(struct queue *q, struct job *job)
     pthread_mutex_lock(&q->mutex);
     job->finished_ns = clock_now_ns();
     job->state = JOB_DONE;
-    q->running--;
+    q->depth.running--;
+    q->depth.canceled -= job->is_canceled;
     pthread_cond_signal(&job->done);
     pthread_mutex_unlock(&q->mutex);
 }
@@ -174,7 +181,7 @@ void queue_shut(struct queue *q)
 struct queue_depth queue_depth(struct queue *q)
 {
     pthread_mutex_lock(&q->mutex);
-    struct queue_depth depth = {.waiting = q->waiting, .running = q->running};
+    struct queue_depth depth = q->depth;
     pthread_mutex_unlock(&q->mutex);
     return depth;
 }

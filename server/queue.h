@@ -51,8 +51,8 @@ void queue_finish(struct queue *q, struct job *job);
 /* Refuse new jobs from now on; what waits is still handed out. */
 void queue_shut(struct queue *q);
 
-/* Jobs waiting and running at this moment. */
+/* Jobs at this moment: waiting, running, and how many of the running ones nobody wants any more. */
 struct queue_depth {
-    int waiting, running;
+    int waiting, running, canceled;
 };
 struct queue_depth queue_depth(struct queue *q);
