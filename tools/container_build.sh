@@ -12,7 +12,10 @@ cmake --install build --strip
 # The package of a file; the same file may be listed with or without /usr in front.
 package_of() {
     for path in "$1" "$(readlink -f "$1")" "/usr$1" "${1#/usr}"; do
-        dpkg-query -S "$path" 2>/dev/null | sed 's/: .*//; s/:[a-z0-9]*$//' && return
+        if line=$(dpkg-query -S "$path" 2>/dev/null); then
+            echo "$line" | sed 's/:.*//'
+            return
+        fi
     done
     echo "no package holds $1" >&2
     return 1
@@ -22,6 +25,7 @@ for program in fluxserve fluxperf; do
     libraries=$(ldd "$out/bin/$program" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p')
     for library in $libraries; do
         package_of "$library"
-    done | sort -u >"$out/$program.packages"
-    test -s "$out/$program.packages"
+    done >"$out/$program.packages"
+    sort -u -o "$out/$program.packages" "$out/$program.packages"
+    cat "$out/$program.packages"
 done
