@@ -23,3 +23,7 @@ struct cpu_options {
 /* Fails with ERR_INVALID naming "threads" or "dtype", or FLUXBENCH_CPU_ISA in its text. Without
  * OpenMP in the build more than one thread is refused. */
 bool cpu_open(struct backend **out, const struct cpu_options *options, struct error *err);
+
+/* What the arithmetic units give at best: operations per second (a multiply-add is two) of all
+ * threads together on registers alone, in our kernels' instruction set. Takes about `seconds`. */
+double cpu_peak_flops(struct backend *b, double seconds);

@@ -44,3 +44,4 @@ void KERNEL(softmax)(float *scores, int64_t rows, int64_t n, int64_t stride, con
                      float *sum, float *decay);
 void KERNEL(accumulate)(float *acc, const float *tile, const float *decay, int64_t rows, int64_t n);
 float KERNEL(peak)(int64_t rounds);
+extern const int KERNEL(peak_lanes);

@@ -28,4 +28,5 @@ const struct cpu_kernels KERNEL(cpu_kernels) = {
     .softmax = KERNEL(softmax),
     .accumulate = KERNEL(accumulate),
     .peak = KERNEL(peak),
+    .peak_lanes = &KERNEL(peak_lanes),
 };

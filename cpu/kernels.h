@@ -64,15 +64,15 @@ struct cpu_kernels {
     /* acc = acc * decay[r] + tile, [rows][n] each. */
     void (*accumulate)(float *acc, const float *tile, const float *decay, int64_t rows, int64_t n);
 
-    /* CPU_PEAK_LANES chains of multiply-adds in registers, one each per round: the benchmark's
+    /* *peak_lanes chains of multiply-adds in registers, one each per round: the benchmark's
      * measure of peak. Returns something to use. */
     float (*peak)(int64_t rounds);
+    const int *peak_lanes;
 };
 
 enum {
     CPU_PANEL = 64,    /* columns of a packed panel */
     CPU_GEMV_ROWS = 4, /* up to here a product is bound by reading the weight */
-    CPU_PEAK_LANES = 128,
 };
 
 extern const struct cpu_kernels cpu_kernels_baseline;

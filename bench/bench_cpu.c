@@ -1,0 +1,351 @@
+/* Speed of the CPU back end on the real model code at real widths, with random weights:
+ *
+ *   transformer   FLUX.1's widths (24 heads x 128), 1 double and 2 single blocks, 512 text and
+ *                 1024 image tokens: one call
+ *   vae           the decoder at FLUX.1's widths, one 512x512 picture
+ *
+ * The arithmetic is counted by the plan back end, which runs the same code; the share of peak is
+ * relative to multiply-adds on registers, measured right before and after each workload, because
+ * other processes on the machine slow both alike. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "bench/profile.h"
+#include "cpu/cpu.h"
+#include "flux/transformer.h"
+#include "flux/vae.h"
+#include "tensor/plan.h"
+
+/* --- options ----------------------------------------------------------------------------------*/
+
+enum part { PART_ALL, PART_TRANSFORMER, PART_VAE };
+enum weight_type { WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_F16 };
+
+struct config {
+    int64_t threads, repeat, size_px;
+    int part, dtype, weights;
+    bool is_json, has_ops, is_help;
+};
+
+static const struct option OPTIONS[] = {
+    {.name = "--part",
+     .value = "PART",
+     .type = ARG_CHOICE,
+     .offset = offsetof(struct config, part),
+     .choices = "all|transformer|vae",
+     .help = "what to run: all (default), transformer or vae"},
+    {.name = "--threads",
+     .value = "N",
+     .type = ARG_INT,
+     .offset = offsetof(struct config, threads),
+     .min = 0,
+     .max = CPU_MAX_THREADS,
+     .help = "threads, 0 for all cores (default 0)"},
+    {.name = "--repeat",
+     .value = "N",
+     .type = ARG_INT,
+     .offset = offsetof(struct config, repeat),
+     .min = 1,
+     .max = 1000,
+     .help = "timed runs, the fastest counts (default 2)"},
+    {.name = "--dtype",
+     .value = "TYPE",
+     .type = ARG_CHOICE,
+     .offset = offsetof(struct config, dtype),
+     .choices = "f32|bf16",
+     .help = "compute type (default f32)"},
+    {.name = "--weights",
+     .value = "TYPE",
+     .type = ARG_CHOICE,
+     .offset = offsetof(struct config, weights),
+     .choices = "bf16|f32|f16",
+     .help = "stored type of the weights (default bf16)"},
+    {.name = "--size",
+     .value = "PX",
+     .type = ARG_INT,
+     .offset = offsetof(struct config, size_px),
+     .min = 64,
+     .max = 4096,
+     .help = "side of the picture (default 512)"},
+    {.name = "--ops",
+     .type = ARG_FLAG,
+     .offset = offsetof(struct config, has_ops),
+     .help = "also print time and rate by operation"},
+    {.name = "--json",
+     .type = ARG_FLAG,
+     .offset = offsetof(struct config, is_json),
+     .help = "print one JSON object"},
+    {.name = "--help",
+     .type = ARG_FLAG,
+     .offset = offsetof(struct config, is_help),
+     .help = "print this text"},
+};
+
+enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
+
+static const enum dtype WEIGHT_DTYPES[] = {
+    [WEIGHTS_BF16] = DTYPE_BF16, [WEIGHTS_F32] = DTYPE_F32, [WEIGHTS_F16] = DTYPE_F16};
+
+/* --- workloads --------------------------------------------------------------------------------*/
+
+/* black-forest-labs/FLUX.1-dev, transformer/config.json, with fewer blocks. */
+static const struct transformer_config TRANSFORMER = {.in_channels = 64,
+                                                      .out_channels = 64,
+                                                      .n_double = 1,
+                                                      .n_single = 2,
+                                                      .n_heads = 24,
+                                                      .head_width = 128,
+                                                      .text_width = 4096,
+                                                      .pooled_width = 768,
+                                                      .rope_axes = {16, 56, 56},
+                                                      .n_rope_axes = 3,
+                                                      .has_guidance = true};
+enum { TEXT_TOKENS = 512, TOKEN_PX = 16, LATENT_PX = 8 };
+
+/* black-forest-labs/FLUX.1-dev, vae/config.json. */
+static const struct vae_config VAE = {.in_channels = 3,
+                                      .out_channels = 3,
+                                      .latent_channels = 16,
+                                      .channels = {128, 256, 512, 512},
+                                      .n_levels = 4,
+                                      .layers_per_block = 2,
+                                      .sample_size = 1024,
+                                      .norm_groups = 32,
+                                      .scaling_factor = 0.3611f,
+                                      .shift_factor = 0.1159f,
+                                      .has_mid_attention = true};
+
+struct models {
+    struct transformer transformer;
+    struct vae vae;
+    struct weights weights;
+};
+
+/* Numbers that look like activations: normal-ish, deterministic. */
+static struct tensor input_new(struct backend *b, struct shape shape)
+{
+    struct tensor t = scratch_take(b, DTYPE_F32, shape);
+    int64_t n = tensor_elements(t);
+    if (!backend_is_plan(b)) {
+        float *values = malloc((size_t)n * sizeof *values);
+        if (!values)
+            abort();
+        for (int64_t i = 0; i < n; i++)
+            values[i] = sinf((float)(i % 10007) * 1.7f) + 0.3f * sinf((float)i * 0.37f);
+        backend_upload(b, t, values);
+        free(values);
+    }
+    struct tensor out = scratch_take(b, b->compute, shape);
+    op_copy(b, out, t);
+    return out;
+}
+
+static void run_transformer(struct backend *b, const struct models *m, int64_t size_px)
+{
+    size_t mark = scratch_mark(b);
+    int64_t side = size_px / TOKEN_PX;
+    const struct transformer_config *c = &m->transformer.config;
+    struct tensor text = input_new(b, SHAPE(1, TEXT_TOKENS, c->text_width));
+    struct tensor pooled = input_new(b, SHAPE(1, c->pooled_width));
+    struct tensor latents = input_new(b, SHAPE(1, side * side, c->in_channels));
+    struct tensor velocity = scratch_take(b, b->compute, SHAPE(1, side * side, c->out_channels));
+    struct condition condition =
+        transformer_condition(b, &m->transformer, text, pooled, 3.5f, side, side, NULL);
+    transformer_forward(b, &m->transformer, velocity, latents, 0.5f, &condition, NULL);
+    scratch_release(b, mark);
+}
+
+static void run_vae(struct backend *b, const struct models *m, int64_t size_px)
+{
+    size_t mark = scratch_mark(b);
+    int64_t side = size_px / LATENT_PX;
+    struct tensor latent = input_new(b, SHAPE(1, side, side, m->vae.config.latent_channels));
+    struct tensor image =
+        scratch_take(b, b->compute, SHAPE(1, size_px, size_px, m->vae.config.out_channels));
+    vae_decode(b, &m->vae, image, latent);
+    scratch_release(b, mark);
+}
+
+static void bind_transformer(struct models *m)
+{
+    transformer_bind(&m->transformer, &TRANSFORMER, &m->weights);
+}
+
+static void bind_vae(struct models *m) { vae_bind(&m->vae, &VAE, &m->weights, false); }
+
+static const struct workload {
+    const char *name;
+    enum part part;
+    void (*bind)(struct models *m);
+    void (*run)(struct backend *b, const struct models *m, int64_t size_px);
+} WORKLOADS[] = {
+    {"transformer", PART_TRANSFORMER, bind_transformer, run_transformer},
+    {"vae", PART_VAE, bind_vae, run_vae},
+};
+
+/* --- measuring --------------------------------------------------------------------------------*/
+
+struct result {
+    double flops, seconds, peak; /* of one run; the peak in operations per second */
+    struct profile_row rows[PROFILE_OPS];
+};
+
+/* Arithmetic and memory of the workload, from the plan. */
+static void plan_workload(const struct workload *work, const struct config *c,
+                          struct result *result, size_t *scratch_bytes)
+{
+    enum dtype compute = c->dtype == 0 ? DTYPE_F32 : DTYPE_BF16;
+    struct models m = {0};
+    struct plan p;
+    plan_init(&p, compute);
+    weights_open_shapes(&m.weights, &p.backend, WEIGHT_DTYPES[c->weights]);
+    work->bind(&m);
+    profile_begin(&p.backend);
+    work->run(&p.backend, &m, c->size_px);
+    profile_end(&p.backend, result->rows);
+    result->flops = p.flops;
+    *scratch_bytes = p.backend.scratch.peak;
+    transformer_free(&m.transformer);
+    vae_free(&m.vae);
+    weights_close(&m.weights);
+}
+
+/* Warm up, then take the fastest of the repetitions. */
+static bool time_workload(const struct workload *work, const struct config *c,
+                          struct result *result, struct error *err)
+{
+    enum dtype compute = c->dtype == 0 ? DTYPE_F32 : DTYPE_BF16;
+    const double peak_s = 0.4;
+    struct backend *b = NULL;
+    struct models m = {0};
+    size_t scratch_bytes;
+    plan_workload(work, c, result, &scratch_bytes);
+    if (!cpu_open(&b, &(struct cpu_options){.threads = (int)c->threads, .compute = compute}, err))
+        return false;
+    weights_open_random(&m.weights, b, WEIGHT_DTYPES[c->weights], 1);
+    work->bind(&m);
+    bool is_ok = weights_finish(&m.weights, err) && scratch_reserve(b, scratch_bytes, err);
+    result->seconds = INFINITY;
+    for (int64_t i = 0; is_ok && i < c->repeat + 1; i++) {
+        struct profile_row rows[PROFILE_OPS];
+        double peak = cpu_peak_flops(b, peak_s);
+        profile_begin(b);
+        int64_t start = clock_now_ns();
+        work->run(b, &m, c->size_px);
+        is_ok = backend_sync(b, err);
+        double seconds = clock_seconds(clock_now_ns() - start);
+        profile_end(b, rows);
+        peak = 0.5 * (peak + cpu_peak_flops(b, peak_s));
+        if (i == 0 || seconds >= result->seconds)
+            continue;
+        result->seconds = seconds;
+        result->peak = peak;
+        for (int r = 0; r < PROFILE_OPS; r++) {
+            rows[r].flops = result->rows[r].flops;
+            result->rows[r] = rows[r];
+        }
+    }
+    backend_close(b);
+    transformer_free(&m.transformer);
+    vae_free(&m.vae);
+    weights_close(&m.weights);
+    return is_ok;
+}
+
+/* --- output -----------------------------------------------------------------------------------*/
+
+static void print_result(const char *name, const struct result *r, bool has_ops)
+{
+    double rate = r->flops / r->seconds;
+    printf("%-12s %8.1f GFLOP %8.3f s %7.1f GFLOP/s   %4.1f %% of %.1f GFLOP/s\n", name,
+           r->flops / 1e9, r->seconds, rate / 1e9, 100.0 * rate / r->peak, r->peak / 1e9);
+    for (int i = 0; has_ops && i < PROFILE_OPS; i++) {
+        const struct profile_row *row = &r->rows[i];
+        if (row->calls == 0)
+            continue;
+        printf("    %-12s %5lld calls %8.3f s %5.1f %%", row->name, (long long)row->calls,
+               row->seconds, 100.0 * row->seconds / r->seconds);
+        if (row->flops > 0.0)
+            printf(" %7.1f GFLOP/s", row->flops / row->seconds / 1e9);
+        printf("\n");
+    }
+}
+
+static struct json *result_json(const struct result *r)
+{
+    struct json *node = json_new_object();
+    json_set(node, "flops", json_new_double(r->flops));
+    json_set(node, "seconds", json_new_double(r->seconds));
+    json_set(node, "flops_per_second", json_new_double(r->flops / r->seconds));
+    json_set(node, "peak_flops_per_second", json_new_double(r->peak));
+    json_set(node, "share_of_peak", json_new_double(r->flops / r->seconds / r->peak));
+    struct json *ops = json_new_object();
+    for (int i = 0; i < PROFILE_OPS; i++) {
+        if (r->rows[i].calls > 0)
+            json_set(ops, r->rows[i].name, json_new_double(r->rows[i].seconds));
+    }
+    json_set(node, "op_seconds", ops);
+    return node;
+}
+
+static bool run(const struct config *c, struct error *err)
+{
+    struct backend *b = NULL;
+    enum dtype compute = c->dtype == 0 ? DTYPE_F32 : DTYPE_BF16;
+    if (!cpu_open(&b, &(struct cpu_options){.threads = (int)c->threads, .compute = compute}, err))
+        return false;
+    char device[sizeof b->device];
+    memcpy(device, b->device, sizeof device);
+    backend_close(b);
+    struct json *root = json_new_object();
+    json_set(root, "device", json_new_string(device));
+    if (!c->is_json)
+        printf("%s, compute %s\n", device, dtype_name(compute));
+    bool is_ok = true;
+    for (size_t i = 0; is_ok && i < sizeof WORKLOADS / sizeof WORKLOADS[0]; i++) {
+        const struct workload *work = &WORKLOADS[i];
+        struct result result = {0};
+        if (c->part != PART_ALL && c->part != (int)work->part)
+            continue;
+        is_ok = time_workload(work, c, &result, err);
+        if (is_ok && c->is_json)
+            json_set(root, work->name, result_json(&result));
+        else if (is_ok)
+            print_result(work->name, &result, c->has_ops);
+        fflush(stdout);
+    }
+    if (is_ok && c->is_json) {
+        struct buf text = {0};
+        json_print(&text, root, 2);
+        printf("%s\n", text.data);
+        buf_free(&text);
+    }
+    json_free(root);
+    return is_ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct config c = {.repeat = 2, .size_px = 512};
+    struct error err = {0};
+    if (args_parse(OPTIONS, N_OPTIONS, argc, argv, 1, &c, NULL, NULL, &err)) {
+        if (c.is_help) {
+            args_help("bench_cpu [OPTIONS]",
+                      "Speed of the CPU back end on FLUX.1's transformer and VAE decoder.", OPTIONS,
+                      N_OPTIONS);
+            return 0;
+        }
+        if (c.size_px % TOKEN_PX != 0)
+            fail(&err, ERR_INVALID, "--size %lld: must be a multiple of %d", (long long)c.size_px,
+                 TOKEN_PX);
+        else if (run(&c, &err))
+            return 0;
+    }
+    fprintf(stderr, "bench_cpu: %s\n", err.text);
+    return error_exit_code(err.code);
+}
