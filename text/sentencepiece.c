@@ -134,11 +134,13 @@ static bool model_parse(struct sentencepiece *s, struct message m)
     while (m.at < m.end) {
         if (!field_read(&m, &f))
             return false;
+        if (f.type != WIRE_BYTES)
+            continue;
         struct message inner = {f.bytes, f.bytes + f.size};
-        bool ok = f.type != WIRE_BYTES || (f.number == 1   ? piece_parse(s, inner)
-                                           : f.number == 2 ? trainer_parse(s, inner)
-                                           : f.number == 3 ? normalizer_parse(s, inner)
-                                                           : true);
+        bool ok = f.number == 1   ? piece_parse(s, inner)
+                  : f.number == 2 ? trainer_parse(s, inner)
+                  : f.number == 3 ? normalizer_parse(s, inner)
+                                  : true;
         if (!ok)
             return false;
     }

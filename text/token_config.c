@@ -84,8 +84,10 @@ static bool token_parse(const struct json *node, struct added_token *token, stru
         !json_read_bool(node, "rstrip", &token->rstrip, err) ||
         !json_read_bool(node, "normalized", &token->normalized, err))
         return false;
-    if (!content)
-        return fail(err, ERR_INVALID, "a token object must have \"content\"");
+    if (!content) {
+        fail(err, ERR_INVALID, "a token object must have \"content\"");
+        return false;
+    }
     token->content = (char *)(uintptr_t)content;
     return true;
 }
