@@ -1,0 +1,110 @@
+/* Configs that the pipeline can't serve are refused with file, key and value. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "flux/config.h"
+#include "folder.h"
+
+#include <cmocka.h> /* last: it defines fail */
+
+#define CONFIGS "tests/data/configs/FLUX.1-dev-configs"
+
+static void the_real_configs_are_understood(void **state)
+{
+    (void)state;
+    struct flux_config c;
+    struct error err = {0};
+    assert_true(flux_config_read(&c, CONFIGS, &err));
+    assert_int_equal(c.clip.width, 768);
+    assert_int_equal(c.t5.mlp_width, 10240);
+    assert_int_equal(c.transformer.n_double, 19);
+    assert_int_equal(c.transformer.n_single, 38);
+    assert_true(c.transformer.has_guidance && c.sigmas.is_dynamic);
+    assert_int_equal(flux_config_token_px(&c), 16);
+    assert_true(flux_config_read(&c, "tests/data/configs/FLUX.1-schnell-configs", &err));
+    assert_false(c.transformer.has_guidance || c.sigmas.is_dynamic);
+}
+
+/* An edit of one file, and what the error must say beside the file's name. */
+static const struct {
+    const char *file, *from, *to, *reason;
+} EDITS[] = {
+    {"transformer/config.json", "\"num_layers\": 19", "\"num_layers\": \"many\"", "num_layers"},
+    {"transformer/config.json", "\"num_layers\": 19", "\"num_layers\": -1", "num_layers"},
+    {"transformer/config.json", "\"patch_size\": 1", "\"patch_size\": 2", "patch_size"},
+    {"transformer/config.json", "FluxTransformer2DModel", "UNet2DModel", "UNet2DModel"},
+    {"transformer/config.json", "    56,", "    54,", "axes_dims_rope"},
+    {"transformer/config.json", "    56,", "    55,", "axes_dims_rope"},
+    {"transformer/config.json", "    16,", "    \"x\",", "axes_dims_rope[0]"},
+    {"transformer/config.json", "\"in_channels\": 64", "\"in_channels\": 66", "in_channels"},
+    {"transformer/config.json", "\"in_channels\": 64", "\"in_channels\": 128", "latent_channels"},
+    {"transformer/config.json", "\"joint_attention_dim\": 4096", "\"joint_attention_dim\": 99",
+     "joint_attention_dim 99"},
+    {"transformer/config.json", "\"pooled_projection_dim\": 768", "\"pooled_projection_dim\": 9",
+     "pooled_projection_dim 9"},
+    {"text_encoder/config.json", "quick_gelu", "swish9", "swish9"},
+    {"text_encoder/config.json", "\"num_attention_heads\": 12", "\"num_attention_heads\": 11",
+     "num_attention_heads 11"},
+    {"text_encoder/config.json", "\"vocab_size\": 49408", "\"vocab\": 49408", "vocab_size"},
+    {"text_encoder_2/config.json", "gated-gelu", "relu", "feed_forward_proj 'relu'"},
+    {"vae/config.json", "\"act_fn\": \"silu\"", "\"act_fn\": \"mish\"", "act_fn 'mish'"},
+    {"vae/config.json", "\"norm_num_groups\": 32", "\"norm_num_groups\": 48", "norm_num_groups 48"},
+    {"vae/config.json", "\"scaling_factor\": 0.3611", "\"scaling_factor\": 0", "scaling_factor"},
+    {"vae/config.json", "128,", "null,", "block_out_channels[0]"},
+    {"scheduler/scheduler_config.json", "FlowMatchEulerDiscreteScheduler", "DDIMScheduler",
+     "DDIMScheduler"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3.0", "\"use_karras_sigmas\": true",
+     "use_karras_sigmas"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3.0", "\"time_shift_type\": \"cubic\"",
+     "cubic"},
+    {"scheduler/scheduler_config.json", "\"shift\": 3.0", "\"shift_terminal\": 0.1",
+     "shift_terminal"},
+    {"model_index.json", "FluxPipeline", "StableDiffusionPipeline", "StableDiffusionPipeline"},
+    {"model_index.json", "{", "[", "line 2"},
+};
+
+static void what_can_not_be_served_is_refused_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof EDITS / sizeof EDITS[0]; i++) {
+        char *folder = folder_copy(CONFIGS);
+        struct flux_config c;
+        struct error err = {0};
+        folder_edit(folder, EDITS[i].file, EDITS[i].from, EDITS[i].to);
+        bool ok = flux_config_read(&c, folder, &err);
+        bool names_reason = strstr(err.text, EDITS[i].reason) != NULL;
+        if (ok || !names_reason) {
+            fail_msg("%s -> %s: '%s' does not name '%s'", EDITS[i].from, EDITS[i].to, err.text,
+                     EDITS[i].reason);
+        }
+        folder_delete(folder);
+    }
+}
+
+static void a_missing_config_is_named(void **state)
+{
+    (void)state;
+    char *folder = folder_copy(CONFIGS);
+    struct flux_config c;
+    struct error err = {0};
+    folder_remove(folder, "vae");
+    assert_false(flux_config_read(&c, folder, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "vae/config.json"));
+    folder_delete(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_real_configs_are_understood),
+        cmocka_unit_test(what_can_not_be_served_is_refused_by_name),
+        cmocka_unit_test(a_missing_config_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
