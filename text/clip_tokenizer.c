@@ -3,14 +3,12 @@
  * merged with "</w>" on the last one; start and end token around it all.
  *
  * Source: CLIPTokenizer of transformers 5. */
-#include <stdlib.h>
+#include <string.h>
 
 #include "text/bpe.h"
 #include "text/tokenizer_kind.h"
 #include "text/unicode.h"
 #include "text/word_split.h"
-
-#include <string.h>
 
 static void clip_normalize(const struct tokenizer *t, const char *text, size_t size,
                            struct buf *out)

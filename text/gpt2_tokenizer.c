@@ -2,7 +2,6 @@
  * vocabulary is the published one; see text/data/README.md.
  *
  * Source: GPT2Tokenizer of transformers 5, encoder.py of the GPT-2 release. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "text/bpe.h"

@@ -40,7 +40,7 @@ void tokenizer_encode(const struct tokenizer *t, const char *text, size_t size,
 struct buf;
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n_ids, struct buf *out);
 
-/* Ids with a special meaning and the length the configuration asks for
+/* Ids with a special meaning (-1: none) and the length the configuration asks for
  * (model_max_length of tokenizer_config.json; 0 when absent or absurdly large). */
 int32_t tokenizer_end_id(const struct tokenizer *t);
 int32_t tokenizer_pad_id(const struct tokenizer *t);

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write text/unicode_tables.c: the character properties that the tokenizers need.
 
-    pip install tokenizers==0.23.3 regex && python3 tools/make_unicode_tables.py > text/unicode_tables.c
+    pip install tokenizers==0.23.3 regex==2025.11.3
+    python3 tools/make_unicode_tables.py > text/unicode_tables.c
 
 Token ids have to equal those of the `tokenizers` library, whose parts follow three different
 versions of Unicode. So the properties are asked from the library itself, code point by code
@@ -129,9 +130,9 @@ def check_graphemes(kinds):
     joined = {BREAKS.index(x) for x in ("Extend", "ZWJ", "SpacingMark")}
     wrong = [c for c in CODES if c
              and (rule.normalize_str("a" + chr(c)) == "X") != (kinds.get(c, 0) in joined)]
-    print("grapheme classes that differ: %d" % len(wrong), [hex(c) for c in wrong][:40],
-          file=sys.stderr)
-    return wrong
+    if wrong:
+        sys.exit("regex %s follows another Unicode than the library: %s"
+                 % (regex.__version__, " ".join(hex(c) for c in wrong[:40])))
 
 
 def emit_rows(rows, per_line):
