@@ -7,11 +7,24 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "image/image.h"
+#include "text/unicode.h"
 
 #define MAX_MESSAGE 65536 /* of a body quoted in an error */
 
 static void set_error(struct record *r, int code, const char *type, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* A copy with malformed UTF-8 replaced: messages quote what servers send. */
+static char *copy_utf8(const char *text, size_t size)
+{
+    struct buf out = {0};
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        at += utf8_decode(text + at, size - at, &code);
+        utf8_append(&out, code);
+    }
+    return out.data ? out.data : xstrdup("");
+}
 
 /* The first failure stays. */
 static void set_error(struct record *r, int code, const char *type, const char *format, ...)
@@ -23,8 +36,9 @@ static void set_error(struct record *r, int code, const char *type, const char *
     va_start(args, format);
     buf_vprintf(&text, format, args);
     va_end(args);
-    r->error = (struct record_error){
-        .code = code, .type = type, .message = xstrdup(text.data ? text.data : "")};
+    r->error.code = code;
+    r->error.type = type;
+    r->error.message = copy_utf8(text.data, text.size);
     buf_free(&text);
 }
 
@@ -61,8 +75,11 @@ static void judge_status(struct record *r)
     if (r->status >= 200 && r->status <= 299)
         return;
     size_t n = r->body.size < MAX_MESSAGE ? r->body.size : MAX_MESSAGE;
-    set_error(r, r->status, r->reason && *r->reason ? r->reason : "HTTP error", "%.*s", (int)n,
-              r->body.data ? r->body.data : "");
+    const char *reason = r->reason && *r->reason ? r->reason : "HTTP error";
+    char *type = copy_utf8(reason, strlen(reason));
+    free(r->reason);
+    r->reason = type; /* the record keeps it alive */
+    set_error(r, r->status, type, "%.*s", (int)n, r->body.data ? r->body.data : "");
 }
 
 /* Get the bytes of one entry, by value or by address. */

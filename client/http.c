@@ -34,6 +34,7 @@ struct exchange {
     CURL *easy;
     struct curl_slist *headers;
     bool is_oversized;
+    bool is_broken; /* the connection broke after the request was sent, before any answer */
 };
 
 bool http_setup(struct error *err)
@@ -47,11 +48,17 @@ void http_teardown(void) { curl_global_cleanup(); }
 
 /* ---- callbacks: stamps and bytes ------------------------------------------------------------ */
 
+/* Also called when the library, on its own, sends a request a second time because a kept-alive
+ * connection broke. A benchmark must not hide that, and the server may have begun to work on it. */
 static int on_connected(void *self, char *remote_ip, char *local_ip, int remote_port,
                         int local_port)
 {
     (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
     struct exchange *x = self;
+    if (x->record->send_end_ns > 0 && x->record->status == 0) {
+        x->is_broken = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     x->record->send_start_ns = clock_now_ns();
     return CURL_PREREQFUNC_OK;
 }
@@ -211,14 +218,17 @@ static void start(void *self, struct record *r)
 
 static enum transfer classify(CURLcode code, const struct exchange *x)
 {
+    bool is_sent = x->record->send_end_ns > 0;
     switch (code) {
     case CURLE_OK:
         return TRANSFER_DONE;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return TRANSFER_NO_HOST;
-    case CURLE_COULDNT_CONNECT:
-        return TRANSFER_NO_CONNECT;
+    case CURLE_COULDNT_CONNECT: /* after sending: the second try of the library */
+        return is_sent && x->record->status == 0 ? TRANSFER_DISCONNECTED : TRANSFER_NO_CONNECT;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return x->is_broken ? TRANSFER_DISCONNECTED : TRANSFER_FAILED;
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
@@ -279,7 +289,10 @@ static struct record *finish(struct http *h, CURL *easy, CURLcode code)
     if (code != CURLE_OK || r->end_ns == 0)
         r->end_ns = clock_now_ns();
     if (code != CURLE_OK)
-        r->transfer_text = xstrdup(curl_easy_strerror(code));
+        r->transfer_text = xstrdup(r->transfer == TRANSFER_DISCONNECTED
+                                       ? "the server closed the connection before its answer was "
+                                         "complete"
+                                       : curl_easy_strerror(code));
     read_setup_times(r, easy);
     detach(h, x);
     return r;

@@ -335,8 +335,15 @@ static int judge(const struct run *run)
                 p->name);
         for (size_t k = 0; k < p->n_failures && k < 5; k++) {
             const struct record_error *e = &p->failures[k].first->error;
-            fprintf(stderr, "fluxperf:   %zu x %s%s%.0d: %.300s\n", p->failures[k].count, e->type,
-                    e->code ? " " : "", e->code, e->message);
+            struct buf line = {0};
+            report_clean_text(&line, e->type, 80);
+            buf_puts(&line, ": ");
+            report_clean_text(&line, e->message, 300);
+            fprintf(stderr, "fluxperf:   %zu x ", p->failures[k].count);
+            if (e->code)
+                fprintf(stderr, "%d ", e->code);
+            fprintf(stderr, "%s\n", line.data);
+            buf_free(&line);
         }
     }
     const struct report_phase *last = report_main_phase(report);

@@ -154,11 +154,11 @@ static void put_headers(struct buf *out, const struct record *r, const struct re
     request_headers_free(&headers);
 }
 
-/* The answer of a request that failed by its status is in the error already; scripts that read
- * pictures out of responses[] should not stumble over it. */
+/* The answer of a request that failed by its status is in the error already, and half an answer is
+ * none; scripts that read pictures out of responses[] should not stumble over them. */
 static bool has_response(const struct record *r)
 {
-    return r->status >= 200 && r->status <= 299 && r->body.size > 0;
+    return r->transfer == TRANSFER_DONE && r->status >= 200 && r->status <= 299 && r->body.size > 0;
 }
 
 void record_print_raw(struct buf *out, const struct record *r, const struct record_context *c)

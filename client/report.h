@@ -77,5 +77,9 @@ extern const char *const REPORT_STATS[]; /* the columns in order, NULL at the en
 void report_slices_json(struct buf *out, const struct report *r);
 void report_slices_csv(struct buf *out, const struct report *r);
 
+/* Append text for a terminal: control characters become spaces, and what is longer than max_chars
+ * ends in "...". */
+void report_clean_text(struct buf *out, const char *text, size_t max_chars);
+
 /* The console tables, as they also stand in profile_export_console.txt. */
 void report_console(struct buf *out, const struct report *r);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/report.h"
+#include "text/unicode.h"
 
 #define MAX_COLUMNS 8
 #define MAX_NAME 30      /* a longer metric name has its unit on a second line */
@@ -194,23 +195,36 @@ static void put_metrics(struct buf *out, const struct metrics *m, enum metric_ta
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-/* Break text into lines of at most width characters; control characters become spaces. */
+void report_clean_text(struct buf *out, const char *text, size_t max_chars)
+{
+    size_t size = strlen(text), n = 0;
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        at += utf8_decode(text + at, size - at, &code);
+        if (n++ == max_chars) {
+            buf_puts(out, "...");
+            return;
+        }
+        bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+        utf8_append(out, is_control ? ' ' : code);
+    }
+}
+
+/* Break text into lines of at most width characters. */
 static char *wrap(const char *text, size_t width)
 {
-    struct buf out = {0};
-    size_t column = 0, n = 0;
-    for (const char *p = text; *p; p++) {
-        bool is_start = ((unsigned char)*p & 0xc0) != 0x80;
-        if (is_start && n++ == MAX_MESSAGE) {
-            buf_puts(&out, "...");
-            break;
-        }
+    struct buf clean = {0}, out = {0};
+    report_clean_text(&clean, text, MAX_MESSAGE);
+    size_t column = 0;
+    for (size_t i = 0; i < clean.size; i++) {
+        bool is_start = ((unsigned char)clean.data[i] & 0xc0) != 0x80;
         if (is_start && column++ == width) {
             buf_putc(&out, '\n');
             column = 1;
         }
-        buf_putc(&out, (unsigned char)*p < 0x20 ? ' ' : *p);
+        buf_putc(&out, clean.data[i]);
     }
+    buf_free(&clean);
     return out.data ? out.data : xstrdup("");
 }
 
