@@ -54,11 +54,11 @@ stack() { "$TOOLS/compose.sh" -f docker-compose.yml -f "$work/artifacts.yml" "$@
 # ---- a good run --------------------------------------------------------------------------------
 code=0
 stack up --exit-code-from client >"$log" 2>&1 || code=$?
-check "a good run ends with 0, not $code" test "$code" = 0
+check "a good run ends with 0 (got $code)" test "$code" = 0
 check "the server listens on all addresses" grep -q 'running on http://0.0.0.0:30000' "$log"
 check "the table is shown and kept" grep -q 'Request Latency' "$work/artifacts/table.txt" "$log"
 n_images=$(find "$work/artifacts/images" -name '*.png' | wc -l)
-check "three images lie in images/, not $n_images" test "$n_images" = 3
+check "three images lie in images/ (found $n_images)" test "$n_images" = 3
 for name in profile_export_aiperf.json profile_export_aiperf.csv profile_export.jsonl \
     profile_export_raw.jsonl inputs.json; do
     check "$name is there" test -n "$(find "$work/artifacts" -mindepth 2 -name "$name" -size +0)"
@@ -74,7 +74,7 @@ services:
 YML
 code=0
 stack --no-build -f "$work/bad.yml" up --exit-code-from client >"$log" 2>&1 || code=$?
-check "a client that ends with 2 makes the stack end with 2, not $code" test "$code" = 2
+check "a client that ends with 2 makes the stack end with 2 (got $code)" test "$code" = 2
 
 # ---- the images --------------------------------------------------------------------------------
 for image in fluxbench-server:cpu fluxbench-client:latest; do
