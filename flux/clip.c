@@ -3,6 +3,7 @@
 #include "flux/clip.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -11,23 +12,26 @@ void clip_bind(struct clip *m, const struct clip_config *config, struct weights 
 {
     const struct clip_config *c = config;
     *m = (struct clip){.config = *c, .layers = xcalloc((size_t)c->n_layers, sizeof *m->layers)};
+    /* Checkpoints of transformers 5 leave the prefix out. */
+    const char *top = weights_has(w, "text_model.final_layer_norm.weight") ? "text_model." : "";
     weights_want(w, &m->token_embedding, WEIGHT_TABLE, SHAPE(c->vocab_size, c->width),
-                 "text_model.embeddings.token_embedding.weight");
+                 "%sembeddings.token_embedding.weight", top);
     weights_want(w, &m->position_embedding, WEIGHT_TABLE, SHAPE(c->max_positions, c->width),
-                 "text_model.embeddings.position_embedding.weight");
+                 "%sembeddings.position_embedding.weight", top);
     for (int i = 0; i < (int)c->n_layers; i++) {
         struct clip_layer *l = &m->layers[i];
-        const char *p = "text_model.encoder.layers";
-        norm_bind(&l->layer_norm1, w, c->width, true, "%s.%d.layer_norm1", p, i);
-        linear_bind(&l->q_proj, w, c->width, c->width, true, "%s.%d.self_attn.q_proj", p, i);
-        linear_bind(&l->k_proj, w, c->width, c->width, true, "%s.%d.self_attn.k_proj", p, i);
-        linear_bind(&l->v_proj, w, c->width, c->width, true, "%s.%d.self_attn.v_proj", p, i);
-        linear_bind(&l->out_proj, w, c->width, c->width, true, "%s.%d.self_attn.out_proj", p, i);
-        norm_bind(&l->layer_norm2, w, c->width, true, "%s.%d.layer_norm2", p, i);
-        linear_bind(&l->fc1, w, c->mlp_width, c->width, true, "%s.%d.mlp.fc1", p, i);
-        linear_bind(&l->fc2, w, c->width, c->mlp_width, true, "%s.%d.mlp.fc2", p, i);
+        char p[64];
+        snprintf(p, sizeof p, "%sencoder.layers.%d", top, i);
+        norm_bind(&l->layer_norm1, w, c->width, true, "%s.layer_norm1", p);
+        linear_bind(&l->q_proj, w, c->width, c->width, true, "%s.self_attn.q_proj", p);
+        linear_bind(&l->k_proj, w, c->width, c->width, true, "%s.self_attn.k_proj", p);
+        linear_bind(&l->v_proj, w, c->width, c->width, true, "%s.self_attn.v_proj", p);
+        linear_bind(&l->out_proj, w, c->width, c->width, true, "%s.self_attn.out_proj", p);
+        norm_bind(&l->layer_norm2, w, c->width, true, "%s.layer_norm2", p);
+        linear_bind(&l->fc1, w, c->mlp_width, c->width, true, "%s.mlp.fc1", p);
+        linear_bind(&l->fc2, w, c->width, c->mlp_width, true, "%s.mlp.fc2", p);
     }
-    norm_bind(&m->final_layer_norm, w, c->width, true, "text_model.final_layer_norm");
+    norm_bind(&m->final_layer_norm, w, c->width, true, "%sfinal_layer_norm", top);
 }
 
 void clip_free(struct clip *m)

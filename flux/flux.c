@@ -35,14 +35,6 @@ struct flux {
 
 /* --- opening ----------------------------------------------------------------------------------*/
 
-/* The decoder alone is enough for text-to-image; image-to-image needs the encoder too. */
-static bool has_encoder(const struct weights *w)
-{
-    struct tensor ignored;
-    return w->source != WEIGHTS_FILE ||
-           safetensors_find(w->file, "encoder.conv_in.weight", &ignored, NULL);
-}
-
 static void bind_part(struct parts *m, enum part part, struct weights *w)
 {
     switch (part) {
@@ -55,8 +47,8 @@ static void bind_part(struct parts *m, enum part part, struct weights *w)
     case TRANSFORMER:
         transformer_bind(&m->transformer, &m->config.transformer, w);
         break;
-    case VAE:
-        vae_bind(&m->vae, &m->config.vae, w, has_encoder(w));
+    case VAE: /* the decoder alone is enough for text-to-image */
+        vae_bind(&m->vae, &m->config.vae, w, weights_has(w, "encoder.conv_in.weight"));
         break;
     case N_PARTS:
         break;

@@ -265,7 +265,7 @@ static bool sort_entries(struct safetensors *s, struct error *err)
 bool safetensors_open_file(struct safetensors **out, const char *path, struct error *err)
 {
     *out = xcalloc(1, sizeof **out);
-    if (add_file(*out, path, err) && sort_entries(*out, err)) {
+    if (add_file(*out, path, err) && (sort_entries(*out, err) || error_prefix(err, "%s", path))) {
         return true;
     }
     safetensors_close(*out);

@@ -13,7 +13,8 @@ void t5_bind(struct t5 *m, const struct t5_config *config, struct weights *w)
     const struct t5_config *c = config;
     int64_t inner = c->n_heads * c->head_width;
     *m = (struct t5){.config = *c, .layers = xcalloc((size_t)c->n_layers, sizeof *m->layers)};
-    weights_want(w, &m->shared, WEIGHT_TABLE, SHAPE(c->vocab_size, c->width), "shared.weight");
+    weights_want(w, &m->shared, WEIGHT_TABLE, SHAPE(c->vocab_size, c->width), "%s.weight",
+                 weights_has(w, "shared.weight") ? "shared" : "encoder.embed_tokens");
     m->relative_bias =
         weights_host(w, SHAPE(c->n_buckets, c->n_heads),
                      "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight");

@@ -113,6 +113,12 @@ static bool find(struct weights *w, struct shape shape, const char *name, struct
 
 /* --- public -----------------------------------------------------------------------------------*/
 
+bool weights_has(const struct weights *w, const char *name)
+{
+    struct tensor ignored;
+    return w->source != WEIGHTS_FILE || safetensors_find(w->file, name, &ignored, NULL);
+}
+
 void weights_want(struct weights *w, struct tensor *out, enum weight_use use, struct shape shape,
                   const char *format, ...)
 {

@@ -36,6 +36,9 @@ bool weights_open(struct weights *w, struct backend *b, const char *dir, const c
 void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype);
 void weights_open_random(struct weights *w, struct backend *b, enum dtype dtype, uint64_t seed);
 
+/* True when the source has a parameter of that name (made-up sources have all). */
+bool weights_has(const struct weights *w, const char *name);
+
 /* Bind *out to the parameter of that name. */
 void weights_want(struct weights *w, struct tensor *out, enum weight_use use, struct shape shape,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -39,7 +39,7 @@ static void assert_refused(const char *header, size_t data_bytes, const char *re
     struct error err = {0};
     assert_false(safetensors_open_file(&s, path, &err));
     assert_null(s);
-    if (strstr(err.text, reason) == NULL || strstr(err.text, path) == NULL) {
+    if (strstr(err.text, reason) == NULL || strstr(err.text, "x.safetensors") == NULL) {
         fail_msg("'%s' does not name the file and '%s'", err.text, reason);
     }
     free(path);
