@@ -1,6 +1,5 @@
 /* The generate command: the pipeline without HTTP. Prompts are rows of one batch, as in diffusers;
  * pictures go to files, their names to stdout, times to stderr. Ctrl-C cancels at the next step. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "server/backends.h"
 #include "server/commands.h"
 #include "server/generate_options.h"
+#include "server/interrupt.h"
 #include "server/model_dir.h"
 
 enum { MAX_INPUT_SIDE_PX = 16384 };
@@ -27,7 +27,7 @@ struct run {
     struct flux_result result;
     uint64_t seeds[FLUX_MAX_ROWS];
     const char *texts[3][FLUX_MAX_ROWS]; /* prompt_2, negative, negative_2: one per prompt */
-    sigset_t signals;
+    struct interrupt *interrupt;
 };
 
 /* --- the wish
@@ -156,13 +156,11 @@ static bool make_spec(struct run *r, struct flux_spec *spec, struct error *err)
 /* --- running
  * -------------------------------------------------------------------------------------*/
 
-/* SIGINT and SIGTERM are blocked during the run; a pending one cancels. */
 static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
 {
     const struct run *r = ctx;
-    const struct timespec now = {0};
     (void)stage, (void)row, (void)step;
-    return sigtimedwait(&r->signals, NULL, &now) <= 0;
+    return !interrupt_came(r->interrupt);
 }
 
 static bool compute(struct run *r, const struct flux_spec *spec, struct error *err)
@@ -170,13 +168,7 @@ static bool compute(struct run *r, const struct flux_spec *spec, struct error *e
     struct flux_hooks hooks = {.ctx = r, .may_continue = may_continue};
     if (r->options.dump_path)
         hooks.dump = r->dump = flux_dump_new();
-    sigemptyset(&r->signals);
-    sigaddset(&r->signals, SIGINT);
-    sigaddset(&r->signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &r->signals, NULL);
-    bool ok = flux_generate(r->model, spec, &hooks, &r->result, err);
-    pthread_sigmask(SIG_UNBLOCK, &r->signals, NULL);
-    return ok;
+    return flux_generate(r->model, spec, &hooks, &r->result, err);
 }
 
 static bool write_images(const struct run *r, enum image_format format, struct error *err)
@@ -218,8 +210,10 @@ static bool generate(struct run *r, struct error *err)
     if (!generate_options_format(r->options.output, &format, err) ||
         !model_dir_find(&r->model_dir, r->options.model_path, err) ||
         !backends_open(&r->backend, &r->options.backend, err) ||
-        !flux_open(&r->model, r->backend, r->model_dir.data, err) || !make_spec(r, &spec, err) ||
-        !compute(r, &spec, err) || !write_images(r, format, err))
+        !flux_open(&r->model, r->backend, r->model_dir.data, err))
+        return false;
+    interrupt_defer(r->interrupt);
+    if (!make_spec(r, &spec, err) || !compute(r, &spec, err) || !write_images(r, format, err))
         return false;
     print_times(&r->result);
     return !r->dump || flux_dump_write(r->dump, r->options.dump_path, err);
@@ -234,7 +228,9 @@ int command_generate(int argc, char **argv, int first)
         generate_options_help();
     } else if (ok) {
         log_set_level((enum log_level)r.options.log_level);
+        r.interrupt = interrupt_open();
         ok = generate(&r, &err);
+        interrupt_close(r.interrupt);
     }
     if (!ok)
         fprintf(stderr, "fluxserve generate: error: %s\n", err.text);
