@@ -191,7 +191,9 @@ static const struct workload {
 /* --- measuring --------------------------------------------------------------------------------*/
 
 struct result {
-    double flops, seconds, peak; /* of one run; the peak in operations per second */
+    double flops, seconds; /* of one run */
+    double cpu_seconds;    /* of all threads: what the run costs on an idle machine */
+    double peak, cpu_peak; /* operations per second, and per second of one thread's CPU time */
     struct profile_row rows[PROFILE_OPS];
 };
 
@@ -215,12 +217,27 @@ static void plan_workload(const struct workload *work, const struct config *c,
     weights_close(&m.weights);
 }
 
+static double cpu_seconds_now(void)
+{
+    return clock_seconds(clock_read_ns(CLOCK_PROCESS_CPUTIME_ID));
+}
+
+/* The roof right now: per second of time in *peak, per second of CPU time in *cpu_peak. */
+static void measure_peak(struct backend *b, double *peak, double *cpu_peak)
+{
+    const double seconds = 0.4;
+    int64_t start = clock_now_ns();
+    double cpu_start = cpu_seconds_now();
+    *peak = cpu_peak_flops(b, seconds);
+    double elapsed = clock_seconds(clock_now_ns() - start);
+    *cpu_peak = *peak * elapsed / (cpu_seconds_now() - cpu_start);
+}
+
 /* Warm up, then take the fastest of the repetitions. */
 static bool time_workload(const struct workload *work, const struct config *c,
                           struct result *result, struct error *err)
 {
     enum dtype compute = c->dtype == 0 ? DTYPE_F32 : DTYPE_BF16;
-    const double peak_s = 0.4;
     struct backend *b = NULL;
     struct models m = {0};
     size_t scratch_bytes;
@@ -233,18 +250,23 @@ static bool time_workload(const struct workload *work, const struct config *c,
     result->seconds = INFINITY;
     for (int64_t i = 0; is_ok && i < c->repeat + 1; i++) {
         struct profile_row rows[PROFILE_OPS];
-        double peak = cpu_peak_flops(b, peak_s);
+        double peaks[2], cpu_peaks[2];
+        measure_peak(b, &peaks[0], &cpu_peaks[0]);
         profile_begin(b);
+        double cpu_start = cpu_seconds_now();
         int64_t start = clock_now_ns();
         work->run(b, &m, c->size_px);
         is_ok = backend_sync(b, err);
         double seconds = clock_seconds(clock_now_ns() - start);
+        double cpu_seconds = cpu_seconds_now() - cpu_start;
         profile_end(b, rows);
-        peak = 0.5 * (peak + cpu_peak_flops(b, peak_s));
+        measure_peak(b, &peaks[1], &cpu_peaks[1]);
         if (i == 0 || seconds >= result->seconds)
             continue;
         result->seconds = seconds;
-        result->peak = peak;
+        result->cpu_seconds = cpu_seconds;
+        result->peak = 0.5 * (peaks[0] + peaks[1]);
+        result->cpu_peak = 0.5 * (cpu_peaks[0] + cpu_peaks[1]);
         for (int r = 0; r < PROFILE_OPS; r++) {
             rows[r].flops = result->rows[r].flops;
             result->rows[r] = rows[r];
@@ -262,8 +284,12 @@ static bool time_workload(const struct workload *work, const struct config *c,
 static void print_result(const char *name, const struct result *r, bool has_ops)
 {
     double rate = r->flops / r->seconds;
-    printf("%-12s %8.1f GFLOP %8.3f s %7.1f GFLOP/s   %4.1f %% of %.1f GFLOP/s\n", name,
+    printf("%-12s %8.1f GFLOP %8.3f s %7.1f GFLOP/s   %5.1f %% of the peak of %.1f GFLOP/s\n", name,
            r->flops / 1e9, r->seconds, rate / 1e9, 100.0 * rate / r->peak, r->peak / 1e9);
+    double cpu_rate = r->flops / r->cpu_seconds;
+    printf("    by CPU time           %8.3f s %7.1f GFLOP/s   %5.1f %% of the peak of %.1f GFLOP/s "
+           "per thread\n",
+           r->cpu_seconds, cpu_rate / 1e9, 100.0 * cpu_rate / r->cpu_peak, r->cpu_peak / 1e9);
     for (int i = 0; has_ops && i < PROFILE_OPS; i++) {
         const struct profile_row *row = &r->rows[i];
         if (row->calls == 0)
@@ -284,6 +310,9 @@ static struct json *result_json(const struct result *r)
     json_set(node, "flops_per_second", json_new_double(r->flops / r->seconds));
     json_set(node, "peak_flops_per_second", json_new_double(r->peak));
     json_set(node, "share_of_peak", json_new_double(r->flops / r->seconds / r->peak));
+    json_set(node, "cpu_seconds", json_new_double(r->cpu_seconds));
+    json_set(node, "peak_flops_per_cpu_second", json_new_double(r->cpu_peak));
+    json_set(node, "share_of_cpu_peak", json_new_double(r->flops / r->cpu_seconds / r->cpu_peak));
     struct json *ops = json_new_object();
     for (int i = 0; i < PROFILE_OPS; i++) {
         if (r->rows[i].calls > 0)

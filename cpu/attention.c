@@ -2,9 +2,9 @@
  * the softmax is carried along (Milakov and Gimelshein 2018; Dao et al. 2022).
  *
  * Keys and values of a few heads at a time are first laid out as panels for the matrix product:
- * keys as [Lk / 64][Dh][64] (transposed), values as [Dh / 64][Lk][64], both f32 and padded with
- * zeros. Then every thread takes blocks of queries: scores = q k^T, one step of the softmax,
- * acc = acc decay + p v, and at the end out = acc / sum. */
+ * keys as [Lk / 64][Dh][64] (transposed), values as [Dh / 64][keys][64] for each block of keys,
+ * all f32 and padded with zeros. Then every thread takes blocks of queries: scores = q k^T, one
+ * step of the softmax, acc = acc decay + p v, and at the end out = acc / sum. */
 #include <math.h>
 #include <string.h>
 
@@ -53,10 +53,11 @@ static void pack_keys(const struct attention *a, float *packed, int64_t batch, i
         kernels->widen(rows + i * a->depth, row_of(a->k, batch, first + i, head), a->k.dtype, dh);
     kernels->transpose(packed + first * a->depth, rows, CPU_PANEL, a->depth, a->depth,
                        sizeof(float));
-    float *values = packed + a->keys * a->depth;
+    int64_t k0 = first / KEYS * KEYS, block_keys = min_i64(a->keys - k0, KEYS);
+    float *values = packed + a->keys * a->depth + k0 * a->width;
     for (int64_t i = 0; i < CPU_PANEL; i++) {
         for (int64_t d = 0; d < a->width; d += CPU_PANEL) {
-            float *to = values + d * a->keys + (first + i) * CPU_PANEL;
+            float *to = values + d * block_keys + (first - k0 + i) * CPU_PANEL;
             int64_t n = i < count ? min_i64(dh - d, CPU_PANEL) : 0;
             if (n > 0) {
                 const char *from = row_of(a->v, batch, first + i, head);
@@ -143,10 +144,9 @@ static bool block_run(const struct attention *a, const struct block *b, const fl
                   is_done;
         kernels->softmax(b->scores, rows, n, n, b->valid, a->scale, bias, a->bias.strides[1],
                          a->bias.strides[2], b->max, b->sum, b->decay);
-        for (int64_t d = 0; d < a->width; d += CPU_PANEL)
-            is_done = gemm_run(a->values[is_last_q][is_last_k], b->tile + d, b->scores,
-                               values + d * a->keys + k0 * CPU_PANEL, b->scratch) &&
-                      is_done;
+        is_done = gemm_run(a->values[is_last_q][is_last_k], b->tile, b->scores,
+                           values + k0 * a->width, b->scratch) &&
+                  is_done;
         kernels->accumulate(b->acc, b->tile, b->decay, rows, a->width);
     }
     block_end(a, b, batch, head, first, rows);
@@ -163,8 +163,8 @@ static bool attention_prepare(struct attention *a)
                              (j == 0 ? a->keys >= KEYS : last_k > 0);
             if (!is_needed)
                 continue;
-            a->scores[i][j] = gemm_prepare(a->cpu, rows[i], keys[j], a->depth, a->depth, keys[j]);
-            a->values[i][j] = gemm_prepare(a->cpu, rows[i], CPU_PANEL, keys[j], keys[j], a->width);
+            a->scores[i][j] = gemm_prepare(a->cpu, rows[i], keys[j], a->depth);
+            a->values[i][j] = gemm_prepare(a->cpu, rows[i], a->width, keys[j]);
             if (!a->scores[i][j] || !a->values[i][j])
                 return false;
             size_t s = gemm_scratch_bytes(a->scores[i][j]);

@@ -68,14 +68,12 @@ static bool conv_strip(const struct conv *c, const float *a, int64_t first, int6
     for (int64_t o = 0; o < outputs; o += CPU_PANEL) {
         int64_t width = min_i64(outputs - o, CPU_PANEL);
         const struct gemm_tile *tile = c->tiles[n < STRIP_PIXELS][width < CPU_PANEL];
-        bool is_direct = c->out.dtype == DTYPE_F32;
-        int64_t stride = is_direct ? outputs : width;
-        float *to = is_direct ? (float *)c->out.data + first * outputs + o : (float *)buffer;
-        is_done = gemm_run(tile, to, a, c->panels + o * c->w->k, buffer + c->tile_bytes) && is_done;
-        c->cpu->kernels->finish(to, n, width, stride, c->bias ? c->bias + o : NULL, ACT_NONE);
-        for (int64_t r = 0; !is_direct && r < n; r++)
-            c->cpu->kernels->narrow((uint16_t *)c->out.data + (first + r) * outputs + o,
-                                    c->out.dtype, to + r * width, width);
+        char *to = (char *)c->out.data + (first * outputs + o) * (int64_t)dtype_bytes(c->out.dtype);
+        is_done =
+            gemm_run(tile, (float *)buffer, a, c->panels + o * c->w->k, buffer + c->tile_bytes) &&
+            is_done;
+        c->cpu->kernels->finish(to, c->out.dtype, outputs, (float *)buffer, n, width,
+                                c->bias ? c->bias + o : NULL, ACT_NONE);
     }
     return is_done;
 }
@@ -85,16 +83,14 @@ static bool conv_prepare(struct conv *c, int64_t pixels)
     int64_t last = pixels % STRIP_PIXELS, last_width = c->w->n % CPU_PANEL, k = c->w->k;
     int64_t rows[2] = {STRIP_PIXELS, last}, widths[2] = {CPU_PANEL, last_width};
     c->gather_bytes = (size_t)(STRIP_PIXELS * k) * sizeof(float);
-    c->tile_bytes =
-        c->out.dtype == DTYPE_F32 ? 0 : (size_t)STRIP_PIXELS * CPU_PANEL * sizeof(float);
+    c->tile_bytes = (size_t)STRIP_PIXELS * CPU_PANEL * sizeof(float);
     for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 2; j++) {
             bool is_needed = (i == 0 ? pixels >= STRIP_PIXELS : last > 0) &&
                              (j == 0 ? c->w->n >= CPU_PANEL : last_width > 0);
             if (!is_needed)
                 continue;
-            int64_t ldc = c->out.dtype == DTYPE_F32 ? c->w->n : widths[j];
-            c->tiles[i][j] = gemm_prepare(c->cpu, rows[i], widths[j], k, k, ldc);
+            c->tiles[i][j] = gemm_prepare(c->cpu, rows[i], widths[j], k);
             if (!c->tiles[i][j])
                 return false;
             size_t bytes = align64(gemm_scratch_bytes(c->tiles[i][j]));

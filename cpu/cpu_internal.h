@@ -54,14 +54,13 @@ void cpu_weights_free(struct cpu *cpu);
 struct gemm *gemm_open(int threads, struct error *err);
 void gemm_close(struct gemm *g);
 
-/* A product prepared for one shape: c[m][n] = a[m][k] b[k][n], all f32, row strides lda and ldc.
- * b is cut into panels of CPU_PANEL columns like a weight; n <= CPU_PANEL or a multiple of it. */
+/* A product prepared for one shape: c[m][n] = a[m][k] b[k][n], all f32 and dense, b cut into
+ * panels of CPU_PANEL columns like a weight; n <= CPU_PANEL or a multiple of it. */
 struct gemm_tile;
 
 /* Find or prepare one; NULL sets the back end's fault. Not inside a parallel region. The pointer
  * lasts for the current operation. */
-const struct gemm_tile *gemm_prepare(struct cpu *cpu, int64_t m, int64_t n, int64_t k, int64_t lda,
-                                     int64_t ldc);
+const struct gemm_tile *gemm_prepare(struct cpu *cpu, int64_t m, int64_t n, int64_t k);
 
 /* Bytes of scratch that one execution needs. */
 size_t gemm_scratch_bytes(const struct gemm_tile *t);

@@ -43,9 +43,10 @@ struct cpu_kernels {
     void (*transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
                       size_t elem_bytes);
 
-    /* tile = act(tile + bias) in place, rows x n, row stride in elements; bias may be NULL. */
-    void (*finish)(float *tile, int64_t rows, int64_t n, int64_t stride, const float *bias,
-                   enum activation act);
+    /* out = act(tile + bias): a dense tile [rows][n] of a product to its place in the result,
+     * whose row stride is in elements; bias may be NULL. tile is overwritten. */
+    void (*finish)(void *out, enum dtype dtype, int64_t stride, float *tile, int64_t rows,
+                   int64_t n, const float *bias, enum activation act);
 
     /* y[r][n] = sum over k of x[r][k] panel[k][n], n <= CPU_PANEL, rows <= CPU_GEMV_ROWS: the
      * product for few rows, which reads a 16-bit panel once and needs no scratch. */

@@ -42,17 +42,18 @@ void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t
     }
 }
 
-void KERNEL(finish)(float *tile, int64_t rows, int64_t n, int64_t stride, const float *bias,
-                    enum activation act)
+void KERNEL(finish)(void *out, enum dtype dtype, int64_t stride, float *tile, int64_t rows,
+                    int64_t n, const float *bias, enum activation act)
 {
     for (int64_t r = 0; r < rows; r++) {
-        float *row = tile + r * stride;
+        float *row = tile + r * n;
         if (bias) {
             for (int64_t i = 0; i < n; i++)
                 row[i] += bias[i];
         }
         if (act != ACT_NONE)
             activate_block(row, row, n, act);
+        narrow_block((char *)out + r * stride * (int64_t)dtype_bytes(dtype), dtype, row, n);
     }
 }
 
