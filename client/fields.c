@@ -184,8 +184,9 @@ void fields_type_value(struct buf *out, const char *text, size_t size)
     size_t sign = size > 0 && text[0] == '-';
     size_t whole = count_digits(text + sign, size - sign);
     bool all_digits = whole > 0 && sign + whole == size;
-    if (all_digits && (text[sign] != '0' || (whole == 1 && !sign))) {
-        buf_append(out, text, size);
+    if (all_digits && (text[sign] != '0' || whole == 1)) {
+        bool is_minus_zero = sign && text[sign] == '0';
+        buf_append(out, text + is_minus_zero, size - is_minus_zero);
         return;
     }
     if (sign + whole < size && text[sign + whole] == '.') {

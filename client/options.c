@@ -127,12 +127,11 @@ static bool check_load(struct options *o, struct error *err)
         if (!o->has_warmup && options_given(o, WARMUP[i]))
             return fail_option(err, WARMUP[i], "needs --warmup-request-count or --warmup-duration");
     }
-    bool has_own_load =
-        options_given(o, "--warmup-concurrency") || options_given(o, "--warmup-request-rate");
-    if (!has_own_load) { /* the warm-up runs as the profile does */
+    /* what the warm-up does not set, it takes from the measurement */
+    if (!options_given(o, "--warmup-concurrency"))
         o->warmup_concurrency = o->concurrency;
+    if (!options_given(o, "--warmup-request-rate"))
         o->warmup_rate_hz = o->request_rate_hz;
-    }
     if (!options_given(o, "--warmup-arrival-pattern"))
         o->warmup_pattern = o->arrival_pattern;
     else if (o->warmup_rate_hz <= 0)
@@ -259,7 +258,7 @@ void options_print_command(struct buf *out, int argc, char **argv, int first)
             buf_printf(out, " '%s'", argv[i]);
             continue;
         }
-        buf_printf(out, " %s", row->name);
+        buf_printf(out, " %.*s", (int)n, argv[i]);
         if (argv[i][n] == '=')
             print_value(out, row, argv[i] + n + 1);
         else if (row->type != ARG_FLAG && i + 1 < argc)

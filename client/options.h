@@ -83,6 +83,6 @@ void options_help(void);
 /* True when the option of that name was given on the command line. */
 bool options_given(const struct options *o, const char *name);
 
-/* Append the command as AIPerf records it: options by their first name, strings in single quotes,
- * numbers bare, credentials replaced by <redacted>. */
+/* Append the command as AIPerf records it: strings in single quotes, numbers bare, credentials
+ * replaced by <redacted>. */
 void options_print_command(struct buf *out, int argc, char **argv, int first);

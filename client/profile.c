@@ -43,7 +43,8 @@ struct run {
     struct load_phase phases[MAX_PHASES];
 
     /* the load thread's */
-    int phase; /* index of the current one */
+    int phase;     /* index of the current one */
+    size_t n_made; /* requests of all phases: prompts go on where the warm-up left off */
     struct error error;
 
     /* shared */
@@ -60,8 +61,8 @@ static struct record *make_record(void *self, int64_t session)
     struct run *run = self;
     struct record *r = xcalloc(1, sizeof *r);
     r->session = session;
-    r->entry = (size_t)session % run->prompts.n_entries;
-    r->url = (size_t)session % run->options.target.n_urls;
+    r->entry = run->n_made % run->prompts.n_entries;
+    r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
     r->payload = &run->prompts.entries[r->entry].body;

@@ -1,6 +1,7 @@
 /* `input_config` of the summary: what was asked for, in the shape AIPerf gives it. Only options
  * that were set appear; defaults are in the documentation. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -40,9 +41,11 @@ static struct json *endpoint_of(const struct options *o)
         put_double(endpoint, "timeout", o->request_timeout_s);
     if (options_given(o, "--connection-reuse-strategy"))
         put_string(endpoint, "connection_reuse", o->connection_reuse ? "never" : "pooled");
-    if (o->headers.n_items > 0) {
+    /* the last of target.extra is the api key's, which is no --header */
+    size_t n_headers = o->target.extra.n_items - (o->api_key != NULL);
+    if (n_headers > 0) {
         struct json *headers = put_object(endpoint, "headers");
-        for (size_t i = 0; i < o->target.extra.n_items; i++) {
+        for (size_t i = 0; i < n_headers; i++) {
             const struct request_header *h = &o->target.extra.items[i];
             put_string(headers, h->name,
                        request_header_is_secret(h->name) ? "<redacted>" : h->value);
@@ -62,6 +65,8 @@ static struct json *dataset_of(const struct options *o)
         put_string(set, "format", "single_turn");
     }
     json_set(set, "entries", json_new_int(entries));
+    if (o->has_seed)
+        json_set(set, "random_seed", json_new_int(o->seed));
     if (!o->input_file) {
         struct json *isl = put_object(put_object(set, "prompts"), "isl");
         put_double(isl, "mean", o->isl_mean);
@@ -71,9 +76,11 @@ static struct json *dataset_of(const struct options *o)
 }
 
 struct load_shape {
-    int64_t n_requests, concurrency;
-    double rate_hz, duration_s, grace_s;
+    int64_t n_requests, concurrency; /* 0: not set */
+    double rate_hz, duration_s;
+    double grace_s; /* negative: not set */
     int pattern;
+    double smoothness;
 };
 
 static struct json *phase_of(const char *name, struct load_shape s)
@@ -88,41 +95,63 @@ static struct json *phase_of(const char *name, struct load_shape s)
         json_set(phase, "exclude_from_results", json_new_bool(true));
     if (s.n_requests > 0)
         json_set(phase, "requests", json_new_int(s.n_requests));
-    if (s.duration_s > 0) {
+    if (s.duration_s > 0)
         put_double(phase, "duration", s.duration_s);
-        put_double(phase, "grace_period", s.grace_s);
-    }
     if (s.concurrency > 0)
         json_set(phase, "concurrency", json_new_int(s.concurrency));
+    if (s.grace_s >= 0)
+        put_double(phase, "grace_period", s.grace_s);
     if (s.rate_hz > 0)
         put_double(phase, "rate", s.rate_hz);
+    if (s.rate_hz > 0 && s.pattern == ARRIVAL_GAMMA)
+        put_double(phase, "smoothness", s.smoothness);
     return phase;
 }
 
 static struct json *phases_of(const struct options *o)
 {
     struct json *phases = json_new_array();
+    bool sets_concurrency = options_given(o, "--concurrency");
+    struct load_shape warmup = {
+        .n_requests = o->n_warmup,
+        .concurrency = sets_concurrency || options_given(o, "--warmup-concurrency")
+                           ? o->warmup_concurrency
+                           : 0,
+        .rate_hz = o->warmup_rate_hz,
+        .duration_s = o->warmup_duration_s,
+        .grace_s = o->warmup_grace_text ? o->warmup_grace_s : -1,
+        .pattern = o->warmup_pattern,
+        .smoothness = o->arrival_smoothness,
+    };
+    struct load_shape profiling = {
+        .n_requests = o->n_requests,
+        .concurrency = sets_concurrency ? o->concurrency : 0,
+        .rate_hz = o->request_rate_hz,
+        .duration_s = o->duration_s,
+        .grace_s = o->grace_text ? o->grace_s : -1,
+        .pattern = o->arrival_pattern,
+        .smoothness = o->arrival_smoothness,
+    };
     if (o->has_warmup)
-        json_push(phases,
-                  phase_of("warmup", (struct load_shape){o->n_warmup, o->warmup_concurrency,
-                                                         o->warmup_rate_hz, o->warmup_duration_s,
-                                                         o->warmup_grace_s, o->warmup_pattern}));
-    json_push(phases, phase_of("profiling", (struct load_shape){o->n_requests, o->concurrency,
-                                                                o->request_rate_hz, o->duration_s,
-                                                                o->grace_s, o->arrival_pattern}));
+        json_push(phases, phase_of("warmup", warmup));
+    json_push(phases, phase_of("profiling", profiling));
     return phases;
 }
 
 static struct json *artifacts_of(const struct options *o)
 {
     struct json *artifacts = json_new_object();
-    put_string(artifacts, "dir", o->run_dir);
+    char *absolute = realpath(o->run_dir, NULL);
+    put_string(artifacts, "dir", absolute ? absolute : o->run_dir);
+    free(absolute);
     if (o->prefix)
         put_string(artifacts, "prefix", o->prefix);
-    if (options_given(o, "--export-level")) {
+    if (o->export_level == EXPORT_SUMMARY) {
+        json_set(artifacts, "records", json_new_bool(false));
+        json_set(artifacts, "raw", json_new_bool(false));
+    } else if (options_given(o, "--export-level")) {
         struct json *records = json_new_array();
-        if (o->export_level != EXPORT_SUMMARY)
-            json_push(records, json_new_string("jsonl"));
+        json_push(records, json_new_string("jsonl"));
         json_set(artifacts, "records", records);
         if (o->export_level == EXPORT_RAW)
             json_set(artifacts, "raw", json_new_bool(true));
@@ -150,12 +179,12 @@ static struct json *tree_of(const struct options *o)
             put_double(slos, o->objectives[i].metric->tag, o->objectives[i].limit);
     }
     put_string(put_object(root, "tokenizer"), "name", o->tokenizer);
-    if (o->has_seed)
-        json_set(root, "random_seed", json_new_int(o->seed));
     json_set(put_object(root, "gpu_telemetry"), "enabled", json_new_bool(false));
     json_set(put_object(root, "server_metrics"), "enabled", json_new_bool(false));
     json_set(put_object(root, "network_latency"), "enabled", json_new_bool(false));
     put_string(put_object(root, "runtime"), "ui", o->ui ? o->ui : "none");
+    if (options_given(o, "--log-level"))
+        put_string(put_object(root, "logging"), "level", o->log_level);
     return root;
 }
 

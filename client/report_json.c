@@ -151,6 +151,8 @@ static void put_run_info(struct buf *out, const struct report *r)
     key(out, "run_info", 1);
     buf_putc(out, '{');
     string(out, "benchmark_id", r->benchmark_id, 2);
+    if (r->options->has_seed)
+        integer(out, "random_seed", r->options->seed, 2);
     integer(out, "trial", 0, 2);
     string(out, "cli_command", r->options->cli_command, 2);
     line(out, 1);
