@@ -69,7 +69,7 @@ struct flux_hooks {
     /* Before each stage: false cancels (ERR_CANCELED). row is the first row of the group being
      * denoised or the row being decoded; step counts from 0. */
     bool (*may_continue)(void *ctx, enum flux_stage stage, int row, int step);
-    /* Collects every intermediate tensor of the run, by the names that docs/dump.md gives; NULL: no
+    /* Collects every intermediate tensor of the run, by the names in docs/dump.md; NULL: no
      * dump. Costs time and memory. Needs max_batch 0. */
     struct flux_dump *dump;
 };
