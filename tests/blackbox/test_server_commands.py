@@ -174,9 +174,7 @@ def test_interrupt_cancels(tmp_path):
 
 
 def test_plan_needs_only_configs_and_knows_flux_1_dev():
-    configs = ROOT / "tests/flux/FLUX.1-dev-configs"
-    if not configs.exists():
-        pytest.skip("no configs of FLUX.1-dev in the tree")
+    configs = ROOT / "tests/data/configs/FLUX.1-dev-configs"
     big = json.loads(run("plan", "--model-path", str(configs), "--size", "1024x1024", "--steps",
                          "28", "--json").stdout)
     small = json.loads(run("plan", "--model-path", str(configs), "--size", "512x512",

@@ -2,6 +2,7 @@
 #include "server/http.h"
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "server/listener.h"
 #include "tests/server/fake_flux.h"
 #include "tests/server/harness.h"
@@ -300,6 +301,22 @@ static void idle_connection_is_closed(void **state)
     harness_stop(&h);
 }
 
+static void job_longer_than_the_idle_timeout_is_answered(void **state)
+{
+    (void)state;
+    struct harness h;
+    fake_reset();
+    harness_start(&h, (struct harness_options){.timeout_s = 1});
+    fake_allow_steps(0);
+    int fd = harness_post(&h, FOX);
+    fake_wait_for_steps(2); /* the warm-up's, and the first one of the job */
+    clock_sleep_until_ns(clock_now_ns() + 1500 * NS_PER_MS);
+    fake_allow_steps(FAKE_OPEN);
+    assert_status(harness_read(fd, false), 200, "b64_json");
+    listener_close(fd);
+    harness_stop(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +341,7 @@ int main(void)
         cmocka_unit_test(models_are_listed_and_found_by_each_name),
         cmocka_unit_test(strict_server_refuses_other_models),
         cmocka_unit_test(idle_connection_is_closed),
+        cmocka_unit_test(job_longer_than_the_idle_timeout_is_answered),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

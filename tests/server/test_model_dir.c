@@ -1,0 +1,78 @@
+#include "server/model_dir.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void refuse(const char *path, const char *part_of_text)
+{
+    struct buf dir = {0};
+    struct error err = {0};
+    assert_false(model_dir_find(&dir, path, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_string_equal(err.field, "--model-path");
+    if (!strstr(err.text, part_of_text))
+        fail_msg("'%s' is not in '%s'", part_of_text, err.text);
+    buf_free(&dir);
+}
+
+static void directory_with_an_index_is_taken_as_it_is(void **state)
+{
+    (void)state;
+    struct buf dir = {0};
+    struct error err = {0};
+    const char *path = FLUXBENCH_SOURCE_DIR "/models/" MODEL_DIR_DEFAULT;
+    assert_true(model_dir_find(&dir, path, &err));
+    assert_string_equal(dir.data, path);
+    buf_free(&dir);
+}
+
+static void hub_names_are_told_apart_from_lost_paths(void **state)
+{
+    (void)state;
+    refuse("black-forest-labs/FLUX.1-dev", "hub");
+    refuse("/nonexistent/model", "no such directory");
+    refuse("./nonexistent", "no such directory");
+    refuse(FLUXBENCH_SOURCE_DIR "/server", "model_index.json");
+    refuse(FLUXBENCH_SOURCE_DIR "/README.md", "no such directory");
+}
+
+static void embedded_model_is_found_by_the_environment(void **state)
+{
+    (void)state;
+    struct buf dir = {0};
+    struct error err = {0};
+    setenv("FLUXBENCH_MODEL_DIR", FLUXBENCH_SOURCE_DIR "/models", 1);
+    assert_true(model_dir_find(&dir, NULL, &err));
+    assert_string_equal(dir.data, FLUXBENCH_SOURCE_DIR "/models/" MODEL_DIR_DEFAULT);
+    buf_free(&dir);
+    unsetenv("FLUXBENCH_MODEL_DIR");
+}
+
+static void basename_is_the_last_part(void **state)
+{
+    (void)state;
+    static const char *const CASES[][2] = {
+        {"a/b", "b"}, {"/a/b///", "b"}, {"b", "b"}, {"./b/", "b"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct buf name = {0};
+        model_dir_basename(&name, CASES[i][0]);
+        assert_string_equal(name.data, CASES[i][1]);
+        buf_free(&name);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(directory_with_an_index_is_taken_as_it_is),
+        cmocka_unit_test(hub_names_are_told_apart_from_lost_paths),
+        cmocka_unit_test(embedded_model_is_found_by_the_environment),
+        cmocka_unit_test(basename_is_the_last_part),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
