@@ -175,13 +175,23 @@ void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t 
 
 /* ---- both ----------------------------------------------------------------------------------- */
 
+/* Tokens of the prompt that is sent: --extra-inputs may have replaced the entry's text. */
+static int64_t count_sent_tokens(const struct tokens *tokens, const struct buf *body)
+{
+    int64_t n = -1;
+    const char *prompt = NULL;
+    struct json *tree = json_parse(body->data, body->size, NULL);
+    if (tree && json_read_string(tree, "prompt", &prompt, NULL) && prompt)
+        n = tokens_count(tokens, prompt, strlen(prompt));
+    json_free(tree);
+    return n;
+}
+
 void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
                     const char *model, const struct fields *extra)
 {
     for (size_t i = 0; i < p->n_entries; i++) {
         struct prompts_entry *e = &p->entries[i];
-        if (tokens)
-            e->isl = tokens_count(tokens, e->text, strlen(e->text));
         if (!e->session_id && is_seeded)
             e->session_id = xasprintf("session_%06zu", i);
         if (!e->session_id) {
@@ -189,6 +199,8 @@ void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seed
             random_uuid(e->session_id);
         }
         request_body(&e->body, e->text, model, extra, &e->extra);
+        if (tokens)
+            e->isl = count_sent_tokens(tokens, &e->body);
     }
 }
 

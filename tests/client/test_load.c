@@ -1,0 +1,240 @@
+/* client/load in virtual time: a transport whose clock moves only when the engine waits. */
+#include "client/load.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MS INT64_C(1000000)
+#define MAX_RUN 1000
+
+/* Every request takes what latency_ms says for its number; at most MAX_RUN of them. */
+struct world {
+    int64_t now_ns;
+    int64_t (*latency_ms)(int64_t session);
+    struct record *flying[MAX_RUN];
+    size_t n_flying, most_flying;
+    struct record *ended[MAX_RUN];
+    size_t n_ended;
+    int64_t stop_at_ns; /* raise load_control.stop then; 0: never */
+    struct load_control control;
+    struct load_result result;
+};
+
+static int64_t world_now(void *self) { return ((struct world *)self)->now_ns; }
+
+static void world_start(void *self, struct record *r)
+{
+    struct world *w = self;
+    r->start_ns = w->now_ns;
+    r->end_ns = w->now_ns + w->latency_ms(r->session) * MS;
+    r->transfer = w->latency_ms(r->session) < 0 ? TRANSFER_NO_CONNECT : TRANSFER_DONE;
+    if (r->transfer == TRANSFER_NO_CONNECT)
+        r->end_ns = w->now_ns;
+    assert_true(w->n_flying < MAX_RUN);
+    w->flying[w->n_flying++] = r;
+    if (w->n_flying > w->most_flying)
+        w->most_flying = w->n_flying;
+}
+
+static struct record *world_wait(void *self, int64_t until_ns)
+{
+    struct world *w = self;
+    size_t first = w->n_flying;
+    for (size_t i = 0; i < w->n_flying; i++) {
+        if (first == w->n_flying || w->flying[i]->end_ns < w->flying[first]->end_ns)
+            first = i;
+    }
+    int64_t end_ns = first < w->n_flying ? w->flying[first]->end_ns : INT64_MAX;
+    if (w->stop_at_ns && w->now_ns < w->stop_at_ns && w->stop_at_ns < end_ns &&
+        w->stop_at_ns < until_ns) {
+        w->now_ns = w->stop_at_ns;
+        atomic_store(&w->control.stop, true);
+        return NULL;
+    }
+    assert_true(end_ns != INT64_MAX || until_ns != INT64_MAX); /* else it would sleep for ever */
+    if (end_ns > until_ns) {
+        w->now_ns = until_ns > w->now_ns ? until_ns : w->now_ns;
+        return NULL;
+    }
+    w->now_ns = end_ns > w->now_ns ? end_ns : w->now_ns;
+    struct record *r = w->flying[first];
+    w->flying[first] = w->flying[--w->n_flying];
+    return r;
+}
+
+static void world_cancel(void *self, struct record *r)
+{
+    r->transfer = TRANSFER_CANCELED;
+    r->end_ns = ((struct world *)self)->now_ns;
+}
+
+static struct record *world_make(void *self, int64_t session)
+{
+    (void)self;
+    struct record *r = calloc(1, sizeof *r);
+    r->session = session;
+    return r;
+}
+
+static void world_ended(void *self, struct record *r)
+{
+    struct world *w = self;
+    w->ended[w->n_ended++] = r;
+}
+
+static void run(struct world *w, const struct load_phase *phase)
+{
+    struct transport transport = {.self = w,
+                                  .now_ns = world_now,
+                                  .start = world_start,
+                                  .wait = world_wait,
+                                  .cancel = world_cancel};
+    struct load_hooks hooks = {w, world_make, world_ended};
+    w->now_ns = 5000 * MS;
+    load_run(phase, &transport, &hooks, &w->control, &w->result);
+    assert_int_equal(w->result.n_sent, w->result.n_ended + w->result.n_canceled);
+    assert_int_equal(w->result.n_ended, w->n_ended);
+    assert_int_equal(w->n_flying, 0);
+}
+
+static void finish(struct world *w)
+{
+    for (size_t i = 0; i < w->n_ended; i++)
+        record_free(w->ended[i]);
+}
+
+static int64_t ten_ms(int64_t session) { return (void)session, 10; }
+static int64_t slow_fifth(int64_t session) { return session == 4 ? 1000 : 10; }
+static int64_t refused(int64_t session) { return (void)session, -1; }
+
+static void slots_are_refilled_at_once(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    run(&w, &(struct load_phase){.n_slots = 3, .n_requests = 9});
+    assert_int_equal(w.most_flying, 3);
+    assert_int_equal(w.n_ended, 9);
+    assert_int_equal(w.result.end_ns - w.result.start_ns, 30 * MS);
+    for (size_t i = 0; i < 9; i++)
+        assert_int_equal(w.ended[i]->due_ns, w.ended[i]->start_ns);
+    finish(&w);
+}
+
+static void rate_sends_at_planned_times(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    struct load_phase phase = {.n_requests = 5};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 100, 1, 0);
+    run(&w, &phase);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(w.ended[i]->due_ns, w.result.start_ns + (i + 1) * 10 * MS);
+        assert_int_equal(w.ended[i]->start_ns, w.ended[i]->due_ns);
+    }
+    finish(&w);
+}
+
+/* One slot, a plan of one request each 5 ms, but 10 ms per answer. */
+static void request_without_slot_keeps_its_due_time(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    struct load_phase phase = {.n_slots = 1, .n_requests = 4};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 200, 1, 0);
+    run(&w, &phase);
+    assert_int_equal(w.most_flying, 1);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(w.ended[i]->due_ns, w.result.start_ns + (i + 1) * 5 * MS);
+        assert_int_equal(w.ended[i]->start_ns, w.result.start_ns + (5 + i * 10) * MS);
+    }
+    finish(&w);
+}
+
+static void duration_stops_sending_and_waits_for_the_rest(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = slow_fifth};
+    run(&w, &(struct load_phase){.n_slots = 1, .duration_ns = 45 * MS, .grace_ns = INT64_MAX});
+    assert_int_equal(w.n_ended, 5);
+    assert_int_equal(w.result.sending_end_ns - w.result.start_ns, 45 * MS);
+    assert_int_equal(w.result.end_ns - w.result.start_ns, 1040 * MS);
+    finish(&w);
+}
+
+static void grace_period_cancels_what_is_left(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = slow_fifth};
+    run(&w, &(struct load_phase){.n_slots = 1, .duration_ns = 45 * MS, .grace_ns = 20 * MS});
+    assert_int_equal(w.n_ended, 4);
+    assert_int_equal(w.result.n_canceled, 1);
+    assert_int_equal(w.result.end_ns - w.result.start_ns, 65 * MS);
+    assert_false(w.result.was_stopped);
+    finish(&w);
+}
+
+static void count_ends_a_phase_before_its_duration(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    run(&w, &(struct load_phase){.n_slots = 2, .n_requests = 4, .duration_ns = 60000 * MS});
+    assert_int_equal(w.n_ended, 4);
+    assert_int_equal(w.result.end_ns - w.result.start_ns, 20 * MS);
+    finish(&w);
+}
+
+static void stop_cancels_at_once(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = slow_fifth, .stop_at_ns = 5100 * MS};
+    run(&w, &(struct load_phase){.n_slots = 1, .n_requests = 100});
+    assert_int_equal(w.n_ended, 4);
+    assert_int_equal(w.result.n_canceled, 1);
+    assert_int_equal(w.result.end_ns, 5100 * MS);
+    assert_true(w.result.was_stopped);
+    finish(&w);
+}
+
+static void server_that_refuses_for_long_ends_the_phase(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = refused};
+    run(&w, &(struct load_phase){.n_slots = 1, .n_requests = MAX_RUN});
+    assert_true(w.result.was_unreachable);
+    assert_int_equal(w.n_ended, LOAD_MAX_REFUSED);
+    finish(&w);
+}
+
+static void counters_follow(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    run(&w, &(struct load_phase){.n_slots = 2, .n_requests = 5});
+    assert_int_equal(atomic_load(&w.control.n_sent), 5);
+    assert_int_equal(atomic_load(&w.control.n_ended), 5);
+    assert_int_equal(atomic_load(&w.control.n_done_phase), 5);
+    finish(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_are_refilled_at_once),
+        cmocka_unit_test(rate_sends_at_planned_times),
+        cmocka_unit_test(request_without_slot_keeps_its_due_time),
+        cmocka_unit_test(duration_stops_sending_and_waits_for_the_rest),
+        cmocka_unit_test(grace_period_cancels_what_is_left),
+        cmocka_unit_test(count_ends_a_phase_before_its_duration),
+        cmocka_unit_test(stop_cancels_at_once),
+        cmocka_unit_test(server_that_refuses_for_long_ends_the_phase),
+        cmocka_unit_test(counters_follow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
