@@ -1,8 +1,7 @@
-/* The face of the pipeline: opening a model, judging wishes, and preparing a run on the host
+/* The face of the pipeline: opening a model, and preparing a run on the host
  * (token ids, noise, schedule) for flux/pipeline.c. */
 #include "flux/flux.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +9,8 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "flux/model.h"
 #include "flux/noise.h"
-#include "flux/pipeline.h"
-#include "text/tokenizer.h"
-
-enum part { CLIP, T5, TRANSFORMER, VAE, N_PARTS };
 
 static const struct {
     const char *folder, *base;
@@ -23,14 +19,6 @@ static const struct {
     [T5] = {"text_encoder_2", "model"},
     [TRANSFORMER] = {"transformer", "diffusion_pytorch_model"},
     [VAE] = {"vae", "diffusion_pytorch_model"},
-};
-
-struct flux {
-    struct backend *backend;
-    struct tokenizer *clip_tokenizer, *t5_tokenizer;
-    struct weights weights[N_PARTS];
-    struct parts parts;
-    struct flux_info info;
 };
 
 /* --- opening ----------------------------------------------------------------------------------*/
@@ -88,23 +76,6 @@ static bool open_tokenizers(struct flux *f, const char *model_dir, struct error 
     return ok;
 }
 
-static struct flux_info make_info(const struct flux_config *c, int64_t t5_length)
-{
-    enum { DEV_STEPS = 28, SCHNELL_STEPS = 4, DEFAULT_SIZE_PX = 1024 };
-    bool has_guidance = c->transformer.has_guidance;
-    int multiple = (int)flux_config_token_px(c);
-    int size = c->vae.sample_size < DEFAULT_SIZE_PX ? (int)c->vae.sample_size : DEFAULT_SIZE_PX;
-    return (struct flux_info){
-        .has_guidance = has_guidance,
-        .size_multiple_px = multiple,
-        .default_size_px = size < multiple ? multiple : size / multiple * multiple,
-        .default_steps = has_guidance ? DEV_STEPS : SCHNELL_STEPS,
-        .default_guidance = 3.5,
-        .default_sequence_length =
-            t5_length > 0 && t5_length < FLUX_MAX_SEQUENCE ? (int)t5_length : FLUX_MAX_SEQUENCE,
-    };
-}
-
 static bool is_folder(const char *path, struct error *err)
 {
     struct stat st;
@@ -122,7 +93,7 @@ bool flux_open(struct flux **out, struct backend *b, const char *model_dir, stru
     bool ok = is_folder(model_dir, err) && flux_config_read(&f->parts.config, model_dir, err) &&
               open_tokenizers(f, model_dir, err);
     if (ok) {
-        f->info = make_info(&f->parts.config, tokenizer_max_length(f->t5_tokenizer));
+        f->info = flux_info_of(&f->parts.config, tokenizer_max_length(f->t5_tokenizer));
     }
     for (int part = 0; ok && part < N_PARTS; part++) {
         ok = open_part(f, model_dir, (enum part)part, err);
@@ -150,98 +121,6 @@ void flux_close(struct flux *f)
 }
 
 const struct flux_info *flux_info(const struct flux *f) { return &f->info; }
-
-/* --- wishes -----------------------------------------------------------------------------------*/
-
-struct flux_spec flux_spec_default(const struct flux *f)
-{
-    return (struct flux_spec){
-        .images_per_prompt = 1,
-        .width_px = f->info.default_size_px,
-        .height_px = f->info.default_size_px,
-        .steps = f->info.default_steps,
-        .guidance_scale = f->info.default_guidance,
-        .true_cfg_scale = 1.0,
-        .max_sequence_length = f->info.default_sequence_length,
-        .strength = 0.6,
-    };
-}
-
-/* An integer field within its range. */
-static bool check_range(const char *field, int64_t value, int64_t min, int64_t max,
-                        struct error *err)
-{
-    return (value >= min && value <= max) ||
-           fail_field(err, field, "%s %lld is out of range: must be from %lld to %lld", field,
-                      (long long)value, (long long)min, (long long)max);
-}
-
-static bool check_scale(const char *field, double value, double max, struct error *err)
-{
-    return (value >= 0 && value <= max) ||
-           fail_field(err, field, "%s %g is out of range: must be from 0 to %g", field, value, max);
-}
-
-static bool check_texts(const char *field, const char *const *texts, int n, struct error *err)
-{
-    for (int i = 0; texts != NULL && i < n; i++) {
-        if (strlen(texts[i]) > FLUX_MAX_PROMPT_BYTES) {
-            return fail_field(err, field, "%s is %zu bytes long: at most %d are possible", field,
-                              strlen(texts[i]), FLUX_MAX_PROMPT_BYTES);
-        }
-    }
-    return true;
-}
-
-static bool check_size(const struct flux *f, const struct flux_spec *s, struct error *err)
-{
-    int multiple = f->info.size_multiple_px;
-    if (s->width_px < multiple || s->height_px < multiple || s->width_px > FLUX_MAX_SIDE_PX ||
-        s->height_px > FLUX_MAX_SIDE_PX || s->width_px % multiple != 0 ||
-        s->height_px % multiple != 0) {
-        return fail_field(err, "size",
-                          "size %dx%d is not possible: width and height must be "
-                          "multiples of %d, from %d to %d",
-                          s->width_px, s->height_px, multiple, multiple,
-                          FLUX_MAX_SIDE_PX / multiple * multiple);
-    }
-    return true;
-}
-
-bool flux_check(const struct flux *f, const struct flux_spec *s, struct error *err)
-{
-    if (!check_range("prompts", s->n_prompts, 1, FLUX_MAX_ROWS, err) ||
-        !check_range("n", s->images_per_prompt, 1, FLUX_MAX_ROWS / s->n_prompts, err) ||
-        !check_texts("prompt", s->prompts, s->n_prompts, err) ||
-        !check_texts("prompt_2", s->prompts_2, s->n_prompts, err) ||
-        !check_texts("negative_prompt", s->negative_prompts, s->n_prompts, err) ||
-        !check_texts("negative_prompt_2", s->negative_prompts_2, s->n_prompts, err) ||
-        !check_size(f, s, err) ||
-        !check_range("num_inference_steps", s->steps, 1, FLUX_MAX_STEPS, err) ||
-        !check_range("max_sequence_length", s->max_sequence_length, 1, FLUX_MAX_SEQUENCE, err) ||
-        !check_scale("guidance_scale", s->guidance_scale, 100, err) ||
-        !check_scale("true_cfg_scale", s->true_cfg_scale, 100, err)) {
-        return false;
-    }
-    int rows = s->n_prompts * s->images_per_prompt;
-    if (s->seeds == NULL || (s->n_seeds != 1 && s->n_seeds != rows)) {
-        return fail_field(err, "seed", "%d seeds for %d images: give one, or one per image",
-                          s->n_seeds, rows);
-    }
-    if (s->init_rgb != NULL) {
-        struct sigmas sigmas = {0};
-        if (!f->parts.vae.has_encoder) {
-            return fail_field(err, "image", "this model has no image encoder");
-        }
-        if (!(s->strength >= 0 && s->strength <= 1)) {
-            return fail_field(err, "strength", "strength %g must be from 0 to 1", s->strength);
-        }
-        bool ok = sigmas_make(&sigmas, &f->parts.config.sigmas, 1, s->steps, s->strength, err);
-        sigmas_free(&sigmas);
-        return ok;
-    }
-    return true;
-}
 
 /* --- preparing a run --------------------------------------------------------------------------*/
 

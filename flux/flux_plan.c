@@ -1,12 +1,7 @@
 /* What a model would need on any device: the configs are bound to shapes without values, and the
  * pipeline itself runs over the counting back end. */
-#include <stdio.h>
-
-#include "flux/flux.h"
-#include "flux/pipeline.h"
+#include "flux/model.h"
 #include "tensor/plan.h"
-
-enum { CLIP, T5, TRANSFORMER, VAE };
 
 static void count_part(struct flux_plan_part *part, const char *name, const struct weights *w)
 {
@@ -33,40 +28,35 @@ static void bind_shapes(struct parts *m, struct plan *p, struct flux_plan *plan)
     BIND_PART(VAE, "vae", vae_bind(&m->vae, &m->config.vae, &w, true));
 }
 
-static bool check_query(const struct flux_plan_query *q, const struct flux_config *c,
-                        struct error *err)
+/* The model's own choice wherever the query says 0. */
+static struct flux_plan_query with_defaults(struct flux_plan_query q, const struct flux_info *info)
 {
-    int64_t multiple = flux_config_token_px(c);
-    if (q->width_px < multiple || q->height_px < multiple || q->width_px > FLUX_MAX_SIDE_PX ||
-        q->height_px > FLUX_MAX_SIDE_PX || q->width_px % multiple != 0 ||
-        q->height_px % multiple != 0) {
-        return fail_field(err, "size",
-                          "size %dx%d is not possible: width and height must be "
-                          "multiples of %lld up to %d",
-                          q->width_px, q->height_px, (long long)multiple, FLUX_MAX_SIDE_PX);
+    q.width_px = q.width_px == 0 ? info->default_size_px : q.width_px;
+    q.height_px = q.height_px == 0 ? info->default_size_px : q.height_px;
+    q.steps = q.steps == 0 ? info->default_steps : q.steps;
+    q.batch = q.batch == 0 ? 1 : q.batch;
+    if (q.max_sequence_length == 0) {
+        q.max_sequence_length = info->default_sequence_length;
     }
-    if (q->steps < 1 || q->steps > FLUX_MAX_STEPS) {
-        return fail_field(err, "steps", "steps %d must be from 1 to %d", q->steps, FLUX_MAX_STEPS);
-    }
-    if (q->batch < 1 || q->batch > FLUX_MAX_ROWS) {
-        return fail_field(err, "batch", "batch %d must be from 1 to %d", q->batch, FLUX_MAX_ROWS);
-    }
-    return (q->max_sequence_length >= 1 && q->max_sequence_length <= FLUX_MAX_SEQUENCE) ||
-           fail_field(err, "max_sequence_length", "max_sequence_length %d must be from 1 to %d",
-                      q->max_sequence_length, FLUX_MAX_SEQUENCE);
+    return q;
 }
 
-/* The model's own choice wherever the query says 0. */
-static struct flux_plan_query with_defaults(struct flux_plan_query q, const struct flux_config *c)
+static bool check_query(const struct flux_plan_query *q, const struct flux_info *info,
+                        struct error *err)
 {
-    enum { DEFAULT_SIZE_PX = 1024, DEV_STEPS = 28, SCHNELL_STEPS = 4 };
-    int size = c->vae.sample_size < DEFAULT_SIZE_PX ? (int)c->vae.sample_size : DEFAULT_SIZE_PX;
-    q.width_px = q.width_px == 0 ? size : q.width_px;
-    q.height_px = q.height_px == 0 ? size : q.height_px;
-    q.steps = q.steps != 0 ? q.steps : c->transformer.has_guidance ? DEV_STEPS : SCHNELL_STEPS;
-    q.batch = q.batch == 0 ? 1 : q.batch;
-    q.max_sequence_length = q.max_sequence_length == 0 ? FLUX_MAX_SEQUENCE : q.max_sequence_length;
-    return q;
+    const struct {
+        const char *field;
+        int value, max;
+    } ranges[] = {{"steps", q->steps, FLUX_MAX_STEPS},
+                  {"batch", q->batch, FLUX_MAX_ROWS},
+                  {"max_sequence_length", q->max_sequence_length, FLUX_MAX_SEQUENCE}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (ranges[i].value < 1 || ranges[i].value > ranges[i].max) {
+            return fail_field(err, ranges[i].field, "%s %d must be from 1 to %d", ranges[i].field,
+                              ranges[i].value, ranges[i].max);
+        }
+    }
+    return flux_check_size(info, q->width_px, q->height_px, err);
 }
 
 bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struct flux_plan *plan,
@@ -77,8 +67,9 @@ bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struc
     if (!flux_config_read(&m.config, model_dir, err)) {
         return false;
     }
-    struct flux_plan_query q = with_defaults(*query, &m.config);
-    if (!check_query(&q, &m.config, err)) {
+    struct flux_info info = flux_info_of(&m.config, 0);
+    struct flux_plan_query q = with_defaults(*query, &info);
+    if (!check_query(&q, &info, err)) {
         return false;
     }
     struct plan p;
