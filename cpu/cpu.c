@@ -99,6 +99,7 @@ static void cpu_sync(struct backend *b) { (void)b; }
 static void cpu_close(struct backend *b)
 {
     struct cpu *cpu = cpu_of(b);
+    conv_cache_free(cpu->convs);
     gemm_close(cpu->gemm);
     cpu_weights_free(cpu);
     free(cpu->work);

@@ -5,15 +5,19 @@
 #include "cpu/cpu.h"
 #include "cpu/kernels.h"
 
-struct gemm; /* gemm.c: oneDNN engine and the products prepared so far */
+struct dnnl_engine;
+struct dnnl_stream;
+struct conv_cache; /* conv.c: the convolutions prepared so far */
+struct gemm;       /* gemm.c: oneDNN engine and the products prepared so far */
 
 struct cpu {
     struct backend backend; /* first */
     struct backend_ops ops; /* backend.ops points here */
     const struct cpu_kernels *kernels;
     int threads;
-    struct gemm *gemm; /* owned */
-    char *work;        /* owned: working memory of the running operation, cpu_work() */
+    struct gemm *gemm;        /* owned */
+    struct conv_cache *convs; /* owned; NULL until the first one */
+    char *work;               /* owned: working memory of the running operation, cpu_work() */
     size_t work_bytes;
     struct cpu_weight *weights; /* owned: a list of all that adopt made */
 };
@@ -51,6 +55,10 @@ void cpu_weights_free(struct cpu *cpu);
 
 /* --- matrix products (gemm.c) -----------------------------------------------------------------*/
 
+/* oneDNN's own types, for conv.c. */
+struct dnnl_engine *gemm_engine(const struct gemm *g);
+struct dnnl_stream *gemm_stream(const struct gemm *g); /* of the calling thread */
+
 struct gemm *gemm_open(int threads, struct error *err);
 void gemm_close(struct gemm *g);
 
@@ -67,6 +75,13 @@ size_t gemm_scratch_bytes(const struct gemm_tile *t);
 
 /* Run it on the calling thread. scratch is the thread's own; false when the library failed. */
 bool gemm_run(const struct gemm_tile *t, float *c, const float *a, const float *b, void *scratch);
+
+/* --- convolutions (conv.c, conv_gather.c) -----------------------------------------------------*/
+
+void conv_cache_free(struct conv_cache *cache); /* NULL is fine */
+
+void conv_gather(struct cpu *cpu, struct tensor out, struct tensor x, struct tensor w,
+                 struct tensor bias, int stride, int pad_top, int pad_left);
 
 /* --- operations outside the kernel table ------------------------------------------------------*/
 

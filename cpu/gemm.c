@@ -79,6 +79,10 @@ void gemm_close(struct gemm *g)
     free(g);
 }
 
+struct dnnl_engine *gemm_engine(const struct gemm *g) { return g->engine; }
+
+struct dnnl_stream *gemm_stream(const struct gemm *g) { return g->streams[cpu_thread()]; }
+
 /* Is this the memory order of panels [k][width] one after the other? */
 static bool is_panel_order(const dnnl_memory_desc_t *b, int64_t n, int64_t k)
 {
