@@ -157,12 +157,13 @@ static bool apply_size(struct images_request *r, struct error *err)
 static bool check_size(const struct images_request *r, const struct images_limits *limits,
                        struct error *err)
 {
-    if (r->width_px * r->height_px <= limits->max_pixels)
+    const int64_t pixels = r->width_px * r->height_px;
+    if (pixels <= limits->max_pixels)
         return true;
     return fail_field(err, r->size ? "size" : "width",
                       "size %lldx%lld: %lld pixels, this server's limit is %lld",
-                      (long long)r->width_px, (long long)r->height_px,
-                      (long long)(r->width_px * r->height_px), (long long)limits->max_pixels);
+                      (long long)r->width_px, (long long)r->height_px, (long long)pixels,
+                      (long long)limits->max_pixels);
 }
 
 /* OpenAI says output_compression, SGLang output_quality; both mean the file's quality. */

@@ -57,7 +57,7 @@ void interrupt_close(struct interrupt *i)
     if (!i)
         return;
     atomic_store(&i->is_closing, true);
-    pthread_kill(i->thread, SIGTERM); /* wakes it; blocked everywhere else */
+    pthread_kill(i->thread, SIGINT); /* wakes it; blocked everywhere else */
     pthread_join(i->thread, NULL);
     pthread_sigmask(SIG_SETMASK, &i->before, NULL);
     free(i);

@@ -138,7 +138,7 @@ struct reply harness_read(int fd, bool is_head)
     }
     size_t head = reply.text.size;
     reply.body = reply.text.data + head;
-    reply.status = atoi(reply.text.data + strlen("HTTP/1.1 "));
+    reply.status = (int)strtol(reply.text.data + strlen("HTTP/1.1 "), NULL, 10);
     reply.body_size = is_head ? 0 : strtoul(reply_header(&reply, "Content-Length"), NULL, 10);
     if (!fill(fd, &reply.text, head + reply.body_size))
         reply.status = 0;

@@ -131,11 +131,12 @@ static void chunked_body_is_put_together(void **state)
 static void slow_client_is_waited_for(void **state)
 {
     int fd = harness_connect(*state);
-    static const char *const PIECES[] = {"POST " PATH " HT", "TP/1.1\r\nHost: a\r\nContent-Le",
-                                         "ngth: 18\r\n",     "\r\n{\"prom",
-                                         "pt\":\"a fox\"",   "}"};
-    for (size_t i = 0; i < sizeof PIECES / sizeof PIECES[0]; i++)
-        harness_send(fd, PIECES[i]);
+    static const char REQUEST[] = "POST " PATH " HTTP/1.1\r\nHost: a\r\nContent-Length: 18\r\n\r\n"
+                                  "{\"prompt\":\"a fox\"}";
+    for (const char *p = REQUEST; *p; p++) {
+        const char piece[] = {*p, '\0'};
+        harness_send(fd, piece);
+    }
     assert_status(harness_read(fd, false), 200, "b64_json");
     listener_close(fd);
 }
@@ -201,7 +202,7 @@ static void head_has_no_body(void **state)
     int fd = harness_connect(*state);
     harness_send(fd, "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
     struct reply head = harness_read(fd, true);
-    assert_true(atoi(reply_header(&head, "Content-Length")) > 100);
+    assert_true(strtol(reply_header(&head, "Content-Length"), NULL, 10) > 100);
     assert_status(head, 200, "");
     harness_send(fd, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_status(harness_read(fd, false), 200, "ok"); /* nothing was left in between */
