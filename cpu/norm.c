@@ -12,22 +12,41 @@ static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* --- rows -------------------------------------------------------------------------------------*/
 
-static float sum_block(const float *x, int64_t n)
+/* Partial sums side by side: for the vector units, and so that errors stay small. */
+enum { LANES = 16 };
+
+static float lanes_sum(const float *lanes)
 {
     float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i];
+    for (int j = 0; j < LANES; j++)
+        sum += lanes[j];
     return sum;
+}
+
+static float sum_block(const float *x, int64_t n)
+{
+    float lanes[LANES] = {0};
+    int64_t whole = n - n % LANES;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++)
+            lanes[j] += x[i + j];
+    }
+    for (int64_t i = whole; i < n; i++)
+        lanes[i - whole] += x[i];
+    return lanes_sum(lanes);
 }
 
 static float square_block(const float *x, float mean, int64_t n)
 {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
-    return sum;
+    float lanes[LANES] = {0};
+    int64_t whole = n - n % LANES;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++)
+            lanes[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    }
+    for (int64_t i = whole; i < n; i++)
+        lanes[i - whole] += (x[i] - mean) * (x[i] - mean);
+    return lanes_sum(lanes);
 }
 
 /* Sum, and sum of squared differences from mean, of a row of any length. */

@@ -126,15 +126,25 @@ static float max_block(const float *x, int64_t n, float max)
     return max;
 }
 
+/* x = exp(x - max); returns the sum, in lanes for the sake of vectors and of small errors. */
 static float exp_block(float *x, int64_t n, float max)
 {
-    float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < n; i++) {
-        float e = exp_f32(x[i] - max);
-        x[i] = e;
-        sum += e;
+    enum { LANES = 16 };
+    float lanes[LANES] = {0}, sum = 0.0f;
+    int64_t whole = n - n % LANES;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            float e = exp_f32(x[i + j] - max);
+            x[i + j] = e;
+            lanes[j] += e;
+        }
     }
+    for (int64_t i = whole; i < n; i++) {
+        x[i] = exp_f32(x[i] - max);
+        lanes[i - whole] += x[i];
+    }
+    for (int j = 0; j < LANES; j++)
+        sum += lanes[j];
     return sum;
 }
 
