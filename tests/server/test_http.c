@@ -38,8 +38,9 @@ static void assert_status(struct reply reply, int status, const char *part_of_bo
 {
     if (reply.status != status)
         fail_msg("status %d, expected %d: %s", reply.status, status, reply.text.data);
-    if (!strstr(reply.body, part_of_body))
-        fail_msg("'%s' is not in %s", part_of_body, reply.body);
+    const char *body = reply.body ? reply.body : "(no body)";
+    if (!strstr(body, part_of_body))
+        fail_msg("'%s' is not in %s", part_of_body, body);
     reply_free(&reply);
 }
 
