@@ -40,6 +40,12 @@ class Server:
     def log(self):
         return pathlib.Path(self.log_path).read_text(errors="replace")
 
+    def log_line(self, part):
+        """The log line with part in it: it is written when the answer has been sent."""
+        def claim():
+            return next((line for line in self.log().splitlines() if part in line), None)
+        return self.wait_for(claim)
+
     def wait_for(self, claim):
         """Poll until claim() is true; its value. Fails when the server is gone or it takes ages."""
         end = time.monotonic() + START_S

@@ -26,6 +26,14 @@ def post_and_hold(server, body):
     return connection
 
 
+def lasting(server, seconds):
+    """Fields of a generation that takes about so long on this machine."""
+    size = {"size": "128x128"}
+    step_s = server.generate(**size, num_inference_steps=2)[2]["timings"]["denoising_steps_s"][1]
+    steps = max(2, round(seconds / step_s))
+    return {**size, "n": min(10, 1 + steps // 100), "num_inference_steps": min(100, steps)}
+
+
 def in_flight(server, running, waiting):
     def claim():
         health = server.health()
@@ -93,7 +101,7 @@ def test_answer_has_all_fields_and_times_that_add_up(server):
 def test_unknown_and_ineffective_fields_are_in_the_log(server):
     status, headers, _ = server.generate(moderation="low", quality="hd")
     assert status == 200
-    line = next(line for line in server.log().splitlines() if headers["X-Request-ID"] in line)
+    line = server.log_line(headers["X-Request-ID"])
     assert "ignored=moderation,quality" in line or "ignored=quality,moderation" in line
     assert "a fox" not in line
 
@@ -101,7 +109,7 @@ def test_unknown_and_ineffective_fields_are_in_the_log(server):
 def test_cut_prompt_is_a_warning_in_the_log(server):
     status, headers, _ = server.generate(prompt="fox " * 200)
     assert status == 200
-    line = next(line for line in server.log().splitlines() if headers["X-Request-ID"] in line)
+    line = server.log_line(headers["X-Request-ID"])
     assert "warning=" in line
 
 
@@ -156,7 +164,7 @@ def test_vanished_client_frees_the_worker(start_server):
 def test_signal_drains(start_server, how):
     server = start_server()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = pool.submit(server.generate, num_inference_steps=40, size="128x128")
+        running = pool.submit(server.generate, **lasting(server, 1.5))
         in_flight(server, 1, 0)
         waiting = pool.submit(server.generate)
         in_flight(server, 1, 1)
