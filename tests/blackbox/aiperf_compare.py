@@ -9,6 +9,8 @@ ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput
 OUR_CSV = {"Images Returned (images)", "Images Decoded (images)", "Image Throughput (images/sec)",
            "Image Latency (ms/image)", "Image File Size (KB)",
            "Images Returned per Request (images)", "Images Decoded per Request (images)"}
+# Values of a request that do not depend on time.
+EXACT = {"input_sequence_length", "error_isl", "http_req_data_sent", "output_sequence_length"}
 OUR_METADATA_ON_ERRORS = {"request_ack_ns"}  # AIPerf drops it when a request fails
 
 
@@ -21,7 +23,7 @@ def compare_metric(theirs, ours, where):
     assert theirs["unit"] == ours["unit"], where
 
 
-def compare_json(theirs, ours):
+def compare_json(theirs, ours, same_prompts):
     same_keys(theirs, ours, ONLY_AIPERF, ONLY_OURS, "summary")
     for key, value in theirs.items():
         if is_metric(value):
@@ -40,9 +42,9 @@ def compare_json(theirs, ours):
     assert set(theirs["run_info"]) == set(ours["run_info"])
     command = ours["run_info"]["cli_command"].replace("fluxperf", "aiperf", 1)
     assert theirs["run_info"]["cli_command"].replace(" --ui None", "") == command
-    for key in "request_count", "error_request_count", "total_isl", "total_error_isl":
-        if key in theirs:
-            assert theirs[key] == ours[key]
+    counts = ["request_count", "error_request_count", "completed_request_count"]
+    for key in counts + (["total_isl", "total_error_isl"] if same_prompts else []):
+        assert theirs.get(key) == ours.get(key)
 
 
 def compare_csv(theirs, ours):
@@ -55,7 +57,7 @@ def compare_csv(theirs, ours):
         assert [bool(cell) for cell in row.values()] == [bool(c) for c in ours[0][name].values()]
 
 
-def compare_lines(theirs, ours):
+def compare_lines(theirs, ours, same_sizes=True):
     assert len(theirs) == len(ours)
     for left, right in zip(theirs, ours):
         failed = "error" in left
@@ -65,8 +67,7 @@ def compare_lines(theirs, ours):
         same_keys(left["metrics"], right["metrics"], only_ours=ONLY_OURS, where="metrics")
         for tag, entry in left["metrics"].items():
             assert entry["unit"] == right["metrics"][tag]["unit"]
-            if tag in ("input_sequence_length", "error_isl", "http_req_data_sent",
-                       "http_req_data_received", "output_sequence_length"):
+            if tag in EXACT or (same_sizes and tag == "http_req_data_received"):
                 assert entry == right["metrics"][tag]
         for key, value in left["metadata"].items():
             assert type(value) is type(right["metadata"][key]), key
@@ -91,9 +92,9 @@ def compare_inputs(theirs, ours):
     assert set(theirs["data"][0]) == set(ours["data"][0])
 
 
-def compare_runs(theirs, ours, same_prompts=True):
-    compare_json(theirs.json(), ours.json())
+def compare_runs(theirs, ours, same_prompts=True, same_sizes=True):
+    compare_json(theirs.json(), ours.json(), same_prompts)
     compare_csv(theirs.csv(), ours.csv())
     if same_prompts:
-        compare_lines(theirs.lines(), ours.lines())
+        compare_lines(theirs.lines(), ours.lines(), same_sizes)
         compare_inputs(theirs.json("inputs.json"), ours.json("inputs.json"))
