@@ -6,6 +6,7 @@
  * shape. Weights are brought from their panels into oneDNN's order (narrower panels, at most) and
  * into f32 at each call: that is a thousandth of the work. Where oneDNN wants anything else (before
  * AVX-512), conv_gather.c takes over. Winograd's algorithm is not used: it loses digits. */
+#include <assert.h>
 #include <dnnl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +307,7 @@ void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct te
         conv_gather(c.cpu, out, x, w, bias, stride, pad_top, pad_left);
         return;
     }
+    assert(c.first && c.first->block > 0);
     int64_t outputs = (c.w->n + c.first->block - 1) / c.first->block * c.first->block;
     size_t packed_bytes = align64((size_t)(outputs * c.w->k) * sizeof(float));
     size_t thread_bytes = c.x_bytes + c.out_bytes + c.scratch_bytes;

@@ -36,8 +36,8 @@ static enum dtype packed_dtype(const struct cpu *cpu, enum dtype dtype)
     return cpu->backend.compute == DTYPE_BF16 ? DTYPE_BF16 : dtype;
 }
 
-/* Panel p of a matrix: [k][width] from rows of k. `rounded` holds width x k elements when the
- * type changes on the way. */
+/* One panel of a matrix: [k][width] from rows of k. `rounded` has room for width x k elements,
+ * for when the type changes on the way. */
 static void pack_panel(const struct cpu *cpu, const struct cpu_weight *w, struct tensor host,
                        int64_t first, int64_t width, uint16_t *rounded)
 {
@@ -84,14 +84,14 @@ static bool adopt_packed(struct cpu *cpu, struct tensor host, struct tensor *out
     w->kernel_y = is_conv ? host.dims[2] : 1;
     w->kernel_x = is_conv ? host.dims[3] : 1;
     size_t panel_bytes = (size_t)(CPU_PANEL * k) * sizeof(uint16_t);
-    char *work = cpu_work(cpu, dtype == host.dtype ? 64 : (size_t)cpu->threads * panel_bytes);
+    char *work = cpu_work(cpu, (size_t)cpu->threads * panel_bytes);
     if (!work)
         return fail(err, ERR_MEMORY, "no memory to pack a weight");
     int64_t panels = (n + CPU_PANEL - 1) / CPU_PANEL;
 #pragma omp parallel for num_threads(cpu->threads) if (n * k > 16384) schedule(static)
     for (int64_t p = 0; p < panels; p++) {
         int64_t first = p * CPU_PANEL, width = n - first < CPU_PANEL ? n - first : CPU_PANEL;
-        void *rounded = dtype == host.dtype ? NULL : work + (size_t)cpu_thread() * panel_bytes;
+        uint16_t *rounded = (uint16_t *)(work + (size_t)cpu_thread() * panel_bytes);
         pack_panel(cpu, w, host, first, width, rounded);
     }
     *out = host;
