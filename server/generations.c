@@ -158,9 +158,9 @@ static void put_log(struct generation *g, const struct images_answer *a)
                image_format_name(g->wish.format), (long long)r->prompt_tokens);
     images_answer_log(log, a);
     if (*g->wish.ignored)
-        buf_printf(log, " ignored=%s", g->wish.ignored);
+        http_log_text(g->response, "ignored", g->wish.ignored);
     if (*r->warning)
-        buf_printf(log, " warning=\"%s\"", r->warning);
+        http_log_text(g->response, "warning", r->warning);
 }
 
 static void answer(struct generation *g)
@@ -209,8 +209,8 @@ void generations_handle(void *ctx, const struct http_request *request,
     }
     bool was_read = read_wish(&g, model);
     if (g.wish.model && strcmp(g.wish.model, g.service->names[0]) != 0)
-        buf_printf(&response->log, " asked_model=\"%s\"", g.wish.model);
-    buf_printf(&response->log, " model=\"%s\"", g.service->names[0]);
+        http_log_text(response, "asked_model", g.wish.model);
+    http_log_text(response, "model", g.service->names[0]);
     if (was_read && run(&g))
         answer(&g);
     release(&g);

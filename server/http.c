@@ -8,7 +8,6 @@
  * announced `Expect: 100-continue` wait for permission, so they are answered at once. */
 #include "server/http.h"
 
-#include <assert.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <poll.h>
@@ -21,8 +20,8 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "server/api_error.h"
 #include "server/listener.h"
 
 enum {
@@ -48,41 +47,6 @@ struct exchange {
     struct buf param; /* owner of request.param */
     struct buf method, path, host, request_id;
 };
-
-/* --- responses
- * -----------------------------------------------------------------------------------*/
-
-void http_add_header(struct http_response *response, const char *name, const char *format, ...)
-{
-    assert(response->n_headers < HTTP_MAX_HEADERS);
-    struct http_header *header = &response->headers[response->n_headers++];
-    va_list args;
-    va_start(args, format);
-    header->name = name;
-    vsnprintf(header->value, sizeof header->value, format, args);
-    va_end(args);
-}
-
-void http_fail(struct http_response *response, int status, const char *param, const char *code,
-               const char *format, ...)
-{
-    struct buf message = {0};
-    va_list args;
-    va_start(args, format);
-    buf_vprintf(&message, format, args);
-    va_end(args);
-    response->status = status;
-    response->content_type = NULL;
-    buf_clear(&response->body);
-    api_error_write(&response->body, status, message.data, param, code);
-    buf_printf(&response->log, "%serror=\"%s\"", response->log.size ? " " : "", message.data);
-    buf_free(&message);
-}
-
-void http_fail_with(struct http_response *response, const struct error *err)
-{
-    http_fail(response, error_http_status(err->code), err->field, NULL, "%s", err->text);
-}
 
 bool http_client_is_gone(int socket)
 {
@@ -282,12 +246,19 @@ static void log_exchange(const struct exchange *x, enum MHD_RequestTerminationCo
         level = LOG_ERROR;
     else if (x->route && x->route->is_quiet && x->response.status < 500)
         level = LOG_DEBUG;
-    log_line(level, "request method=%s path=%s client=%s status=%d duration_ms=%.1f%s%s%s%s%s",
-             x->request.method, x->request.path, x->request.client, x->response.status,
-             (double)(clock_now_ns() - x->request.begun_ns) / NS_PER_MS,
-             x->request.request_id ? " client_id=" : "",
-             x->request.request_id ? x->request.request_id : "", x->response.log.size ? " " : "",
-             x->response.log.size ? x->response.log.data : "", was_sent ? "" : " sent=no");
+    struct buf line = {0};
+    json_print_string(&line, x->request.path, x->path.size);
+    buf_printf(&line, " client=%s status=%d duration_ms=%.1f", x->request.client,
+               x->response.status, (double)(clock_now_ns() - x->request.begun_ns) / NS_PER_MS);
+    if (x->request.request_id) {
+        buf_puts(&line, " client_id=");
+        json_print_string(&line, x->request.request_id, x->request_id.size);
+    }
+    if (x->response.log.size)
+        buf_printf(&line, " %s", x->response.log.data);
+    log_line(level, "request method=%s path=%s%s", x->request.method, line.data,
+             was_sent ? "" : " sent=no");
+    buf_free(&line);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **state,

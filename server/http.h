@@ -76,6 +76,9 @@ bool http_client_is_gone(int socket);
 void http_add_header(struct http_response *response, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Add key="value" to the log line of this request, with quotes escaped as in JSON. */
+void http_log_text(struct http_response *response, const char *key, const char *value);
+
 /* Answer with OpenAI's error object. code NULL: the status's own. */
 void http_fail(struct http_response *response, int status, const char *param, const char *code,
                const char *format, ...) __attribute__((format(printf, 5, 6)));
