@@ -1,5 +1,6 @@
 /* fluxserve: the first word chooses the sub-command; without one, or when it is an option, the
  * server starts. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,13 @@ static void let_threads_sleep(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
+    char self[PATH_MAX]; /* by its own name, which becomes the name of the process */
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (size <= 0)
+        return;
+    self[size] = '\0';
     setenv("OMP_WAIT_POLICY", "passive", 1);
-    execv("/proc/self/exe", argv); /* returns only when it can't be done: then it stays slower */
+    execv(self, argv); /* returns only when it can't be done: then it stays slower */
 }
 
 int main(int argc, char **argv)
