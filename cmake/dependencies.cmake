@@ -2,7 +2,8 @@
 #
 #     deps::cjson    base      deps::dnnl, deps::openmp    cpu
 #     deps::stb, deps::deflate, deps::webp    image
-#     deps::microhttpd    server      deps::curl    client      deps::cmocka    tests
+#     deps::microhttpd    server      deps::curl    client, hub      deps::crypto    hub
+#     deps::cmocka    tests
 find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -16,6 +17,7 @@ endfunction()
 fluxbench_pkg(cjson libcjson)
 fluxbench_pkg(microhttpd libmicrohttpd)
 fluxbench_pkg(curl libcurl)
+fluxbench_pkg(crypto libcrypto)
 fluxbench_pkg(deflate libdeflate)
 fluxbench_pkg(webp libwebp)
 if(BUILD_TESTING)

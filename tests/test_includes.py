@@ -19,7 +19,8 @@ TABLE = {
     "cpu": {"tensor", "base"},
     "cuda": {"tensor", "base"},
     "flux": {"tensor", "text", "base"},
-    "server": {"flux", "image", "text", "base"},
+    "hub": {"base"},
+    "server": {"flux", "hub", "image", "text", "base"},
     "client": {"text", "image", "base"},
 }
 ANYTHING = {"tests", "bench"}
@@ -30,7 +31,8 @@ EXTRA = {"server/backends.c": {"tensor", "cpu", "cuda"}}
 HOMES = {
     r"cJSON\.h": ["base/json.c"],
     r"microhttpd\.h": ["server/http.c"],
-    r"curl/.*": ["client/http.c"],
+    r"curl/.*": ["client/http.c", "hub/transfer.c"],
+    r"openssl/.*": ["hub/digest.c"],
     r"dnnl.*": ["cpu/gemm.c", "cpu/conv.c"],
     r"(stb/)?stb_.*": ["image/"],
     r"libdeflate\.h": ["image/"],
@@ -44,7 +46,7 @@ HOMES = {
 SYSTEM = re.compile(
     r"(assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|"
     r"stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|"
-    r"time|uchar|wchar|wctype|dirent|fcntl|ftw|getopt|glob|libgen|netdb|poll|pthread|sched|"
+    r"time|uchar|wchar|wctype|dirent|fcntl|fnmatch|ftw|getopt|glob|libgen|netdb|poll|pthread|sched|"
     r"semaphore|spawn|termios|unistd|(sys|netinet|arpa|net)/[a-z_]+)\.h"
 )
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
