@@ -55,18 +55,8 @@ static bool set_texts(struct run *r, struct flux_spec *spec, struct error *err)
 {
     const struct generate_options *o = &r->options;
     size_t n = o->prompts.n_items;
-    if (n == 0)
-        return fail_field(err, "--prompt", "--prompt is missing");
-    if (n > FLUX_MAX_ROWS) {
-        return fail_field(err, "--prompt", "--prompt: given %zu times, must be at most %d", n,
-                          FLUX_MAX_ROWS);
-    }
     spec->prompts = o->prompts.items;
     spec->n_prompts = (int)n;
-    if (o->negatives_2.n_items && !o->negatives.n_items) {
-        return fail_field(err, "--negative-prompt-2",
-                          "--negative-prompt-2 needs a --negative-prompt as well");
-    }
     return spread("--prompt-2", &o->prompts_2, n, r->texts[0], &spec->prompts_2, err) &&
            spread("--negative-prompt", &o->negatives, n, r->texts[1], &spec->negative_prompts,
                   err) &&
@@ -110,11 +100,8 @@ static bool read_init(struct run *r, struct error *err)
 static bool set_init(struct run *r, struct flux_spec *spec, struct error *err)
 {
     const struct generate_options *o = &r->options;
-    if (!o->image) {
-        if (o->strength >= 0)
-            return fail_field(err, "--strength", "--strength needs an --image");
+    if (!o->image)
         return true;
-    }
     if (!read_init(r, err))
         return false;
     spec->init_rgb = r->init.rgb;

@@ -65,6 +65,25 @@ static const struct option OPTIONS[] = {
 
 enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
 
+/* What the command line alone can tell, before a model is loaded. */
+static bool check(const struct generate_options *o, struct error *err)
+{
+    if (o->prompts.n_items == 0)
+        return fail_field(err, "--prompt", "--prompt is missing");
+    if (o->prompts.n_items * (size_t)o->n > FLUX_MAX_ROWS) {
+        return fail_field(err, "--prompt",
+                          "%zu prompts with %lld images each: must be at most %d in all",
+                          o->prompts.n_items, (long long)o->n, FLUX_MAX_ROWS);
+    }
+    if (o->negatives_2.n_items && !o->negatives.n_items) {
+        return fail_field(err, "--negative-prompt-2",
+                          "--negative-prompt-2 needs a --negative-prompt as well");
+    }
+    if (o->strength >= 0 && !o->image)
+        return fail_field(err, "--strength", "--strength needs an --image");
+    return true;
+}
+
 bool generate_options_parse(struct generate_options *options, int argc, char **argv, int first,
                             struct error *err)
 {
@@ -77,7 +96,8 @@ bool generate_options_parse(struct generate_options *options, int argc, char **a
         .strength = -1,
         .log_level = LOG_WARNING,
     };
-    return args_parse(OPTIONS, N_OPTIONS, argc, argv, first, options, NULL, NULL, err);
+    return args_parse(OPTIONS, N_OPTIONS, argc, argv, first, options, NULL, NULL, err) &&
+           (options->wants_help || check(options, err));
 }
 
 void generate_options_free(struct generate_options *options)

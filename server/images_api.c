@@ -220,12 +220,13 @@ static void list_ignored(struct images_request *r)
     }
 }
 
-static void set_defaults(struct images_request *r, const struct flux_spec *defaults)
+static void set_defaults(struct images_request *r, const struct flux_spec *defaults,
+                         const struct images_limits *limits)
 {
     r->n = 1;
     r->width_px = defaults->width_px;
     r->height_px = defaults->height_px;
-    r->steps = defaults->steps;
+    r->steps = defaults->steps < limits->max_steps ? defaults->steps : limits->max_steps;
     r->guidance_scale = defaults->guidance_scale;
     r->true_cfg_scale = defaults->true_cfg_scale;
     r->max_sequence_length = defaults->max_sequence_length;
@@ -238,7 +239,7 @@ static bool parse_object(struct images_request *r, const char *body, size_t size
         return fail(err, ERR_INVALID, "the body is not valid UTF-8");
     r->body = json_parse(body, size, err);
     if (!r->body)
-        return error_prefix(err, "the body is not valid JSON");
+        return error_prefix(err, "body");
     if (json_type(r->body) != JSON_OBJECT) {
         return fail(err, ERR_INVALID, "the body is a JSON %s: must be an object",
                     json_type_name(json_type(r->body)));
@@ -250,7 +251,7 @@ bool images_parse(struct images_request *r, const char *body, size_t size,
                   const struct images_limits *limits, const struct flux_spec *defaults,
                   struct error *err)
 {
-    set_defaults(r, defaults);
+    set_defaults(r, defaults, limits);
     if (!parse_object(r, size ? body : "", size, err))
         return false;
     for (size_t i = 0; i < N_FIELDS; i++) {

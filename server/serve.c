@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -188,6 +189,16 @@ static void take_signals(struct server *s)
     signal(SIGPIPE, SIG_IGN); /* a broken connection is an error of write(), not of the process */
 }
 
+/* A socket per connection, and some files; the usual soft limit of 1024 would be just too low. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* as far as we may: the rest is refused connections */
+    }
+}
+
 static int complain(const struct error *err)
 {
     fprintf(stderr, "fluxserve: error: %s\n", err->text);
@@ -210,6 +221,7 @@ int command_serve(int argc, char **argv, int first)
     }
     log_set_level((enum log_level)s.options.log_level);
     take_signals(&s);
+    raise_file_limit();
     if (!start(&s, &err)) {
         stop(&s, NULL);
         return complain(&err);

@@ -72,6 +72,18 @@ static void prompt_alone_takes_the_models_defaults(void **state)
     images_request_free(&r);
 }
 
+static void default_steps_obey_the_limit(void **state)
+{
+    (void)state;
+    struct images_request r = {0};
+    struct error err = {0};
+    struct flux_spec d = defaults();
+    d.steps = (int)LIMITS.max_steps + 8;
+    assert_true(images_parse(&r, "{\"prompt\":\"a\"}", 14, &LIMITS, &d, &err));
+    assert_int_equal(r.steps, LIMITS.max_steps);
+    images_request_free(&r);
+}
+
 static void all_fields_arrive_in_the_spec(void **state)
 {
     (void)state;
@@ -315,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompt_alone_takes_the_models_defaults),
+        cmocka_unit_test(default_steps_obey_the_limit),
         cmocka_unit_test(all_fields_arrive_in_the_spec),
         cmocka_unit_test(null_means_not_given),
         cmocka_unit_test(width_and_height_override_size),
