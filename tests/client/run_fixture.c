@@ -1,4 +1,4 @@
-#include "run_fixture.h"
+#include "tests/client/run_fixture.h"
 
 #include <string.h>
 

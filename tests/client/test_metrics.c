@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run_fixture.h"
+#include "tests/client/run_fixture.h"
 
 static void near(double got, double want)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run_fixture.h"
+#include "tests/client/run_fixture.h"
 
 static void must_have(const struct buf *text, const char *part)
 {

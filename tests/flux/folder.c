@@ -1,4 +1,4 @@
-#include "folder.h"
+#include "tests/flux/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

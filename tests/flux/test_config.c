@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "flux/config.h"
-#include "folder.h"
+#include "tests/flux/folder.h"
 
 #include <cmocka.h> /* last: it defines fail */
 

@@ -9,8 +9,8 @@
 
 #include "cpu/cpu.h"
 #include "flux/flux.h"
-#include "folder.h"
 #include "tensor/ops.h"
+#include "tests/flux/folder.h"
 
 #include <cmocka.h> /* last: it defines fail */
 

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "flux/dump.h"
 #include "flux/safetensors.h"
-#include "folder.h"
+#include "tests/flux/folder.h"
 
 #include <cmocka.h> /* last: it defines fail */
 
