@@ -1,0 +1,484 @@
+/* Attention without the matrix of all scores: a block of queries meets the keys in blocks, and the
+ * softmax is carried along (Milakov and Gimelshein 2018; Dao et al. 2022, 2023).
+ *
+ *     out = softmax(q k^T scale + bias) v      per head, bias any strides, causal or not
+ *
+ * Two kernels: heads of 64 and 128 in bf16 on the tensor cores, and one for any width and type. */
+#include "cuda/common.cuh"
+
+struct attention {
+    const void *q, *k, *v;
+    void *out;
+    const float *bias;                                                /* or NULL */
+    int64_t q_strides[3], k_strides[3], v_strides[3], out_strides[3]; /* of B, L, H */
+    int64_t bias_strides[3];                                          /* of H, Lq, Lk */
+    int heads, lq, lk, width;
+    float scale;
+    bool is_causal;
+};
+
+DEVICE int64_t head_offset(const int64_t (&strides)[3], int batch, int head)
+{
+    return batch * strides[0] + head * strides[2];
+}
+
+/* --- heads of 64 and 128 on tensor cores ------------------------------------------------------*/
+
+enum { FLASH_WARPS = 4, FLASH_THREADS = 32 * FLASH_WARPS };
+
+/* Rows of WIDTH elements in shared memory: piece c of row r stands at c ^ (r % 8), so that the
+ * eight rows that ldmatrix reads at once hit all banks. */
+template <int WIDTH> DEVICE int piece_at(int row, int chunk)
+{
+    return row * WIDTH + (chunk ^ (row % 8)) * RUN;
+}
+
+/* Queue the copy of `rows` rows from `first` on; rows past the end become zeros. */
+template <int WIDTH, int ROWS>
+DEVICE void load_rows(__nv_bfloat16 *to, const __nv_bfloat16 *from, int64_t stride, int first,
+                      int end)
+{
+    enum { PIECES = WIDTH / RUN };
+    UNROLL
+    for (int i = 0; i < ROWS * PIECES / FLASH_THREADS; i++) {
+        const int at = i * FLASH_THREADS + (int)threadIdx.x;
+        const int row = at / PIECES, chunk = at % PIECES;
+        const bool is_row = first + row < end;
+        cp_async16(to + piece_at<WIDTH>(row, chunk),
+                   is_row ? from + (first + row) * stride + chunk * RUN : from, is_row ? 16 : 0);
+    }
+}
+
+/* One step of the softmax for one row's share of a thread, s: NEXT scores already in powers of two
+ * when `factor` is 1, else still to be multiplied by it. Turns s into weights; returns what earlier
+ * sums must be multiplied with. Four lanes share a row. */
+template <int COLUMNS>
+DEVICE float softmax_step(float (&s)[COLUMNS][4], int half, float factor, float &largest,
+                          float &sum)
+{
+    float m = largest;
+    UNROLL
+    for (int j = 0; j < COLUMNS; j++)
+        m = fmaxf(m, fmaxf(s[j][2 * half], s[j][2 * half + 1]));
+    m = fmaxf(m, __shfl_xor_sync(0xffffffffu, m, 1));
+    m = fmaxf(m, __shfl_xor_sync(0xffffffffu, m, 2));
+    /* A row without any visible key so far: all weights are zero, not NaN. */
+    const float shift = m == -INFINITY ? 0.0f : m * factor;
+    const float decay = fast_exp2(largest * factor - shift);
+    float add = 0.0f;
+    UNROLL
+    for (int j = 0; j < COLUMNS; j++) {
+        UNROLL
+        for (int e = 2 * half; e < 2 * half + 2; e++) {
+            s[j][e] = fast_exp2(fmaf(s[j][e], factor, -shift));
+            add += s[j][e];
+        }
+    }
+    largest = m;
+    sum = fmaf(sum, decay, add);
+    return decay;
+}
+
+/* FLASH_WARPS x TILES x 16 queries per block (grid: query blocks, heads, batch), KEYS keys at a
+ * time. A warp owns TILES m-tiles of queries: scores, weights and output stay in its registers,
+ * weights go from the accumulator to the operand layout without shared memory. The values of a
+ * block travel while its scores are computed, the next keys while values are multiplied.
+ *
+ * Bound: arithmetic, 4 Lq Lk WIDTH flops a head; beside it one exp2 per score on the special-
+ * function units (16 a cycle and processor: at WIDTH 128 two thirds of the tensor time on sm_90).
+ * With TILES = 2 a read of shared memory feeds 3.2 mma. Shared memory: (queries + 2 KEYS) WIDTH 2
+ * bytes. Needs windows in aligned runs of 8 and scale > 0. Speed: not measured on hardware. */
+template <int WIDTH, int TILES, int KEYS, bool HAS_BIAS>
+__global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p)
+{
+    enum {
+        QUERIES = FLASH_WARPS * TILES * 16,
+        STEPS = WIDTH / 16,  /* of q k^T */
+        COLUMNS = KEYS / 8,  /* mma tiles of scores */
+        OUTPUTS = WIDTH / 8, /* mma tiles of outputs */
+        PIECES = WIDTH / RUN,
+    };
+    SHARED_DYN(__nv_bfloat16, qs);
+    __nv_bfloat16 *ks = qs + QUERIES * WIDTH, *vs = ks + KEYS * WIDTH;
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    const int first = (int)blockIdx.x * QUERIES, head = (int)blockIdx.y, batch = (int)blockIdx.z;
+    const int warp_row = warp * TILES * 16;
+    const __nv_bfloat16 *q =
+        static_cast<const __nv_bfloat16 *>(p.q) + head_offset(p.q_strides, batch, head);
+    const __nv_bfloat16 *k =
+        static_cast<const __nv_bfloat16 *>(p.k) + head_offset(p.k_strides, batch, head);
+    const __nv_bfloat16 *v =
+        static_cast<const __nv_bfloat16 *>(p.v) + head_offset(p.v_strides, batch, head);
+    const float log2_e = 1.44269504f;
+    const float factor = HAS_BIAS ? 1.0f : p.scale * log2_e;
+    const int limit = p.is_causal ? min(p.lk, first + QUERIES) : p.lk;
+
+    load_rows<WIDTH, QUERIES>(qs, q, p.q_strides[1], first, p.lq);
+    load_rows<WIDTH, KEYS>(ks, k, p.k_strides[1], 0, p.lk);
+    cp_async_commit();
+
+    float acc[TILES][OUTPUTS][4] = {};
+    float largest[TILES][2], sum[TILES][2];
+    UNROLL
+    for (int i = 0; i < TILES; i++) {
+        largest[i][0] = largest[i][1] = -INFINITY;
+        sum[i][0] = sum[i][1] = 0.0f;
+    }
+    for (int k0 = 0; k0 < limit; k0 += KEYS) {
+        cp_async_wait<0>();
+        __syncthreads(); /* keys are there; everybody has left the values before */
+        load_rows<WIDTH, KEYS>(vs, v, p.v_strides[1], k0, p.lk);
+        cp_async_commit();
+
+        float s[TILES][COLUMNS][4] = {};
+        UNROLL
+        for (int step = 0; step < STEPS; step++) {
+            uint32_t a[TILES][4];
+            UNROLL
+            for (int i = 0; i < TILES; i++)
+                ldmatrix_x4(a[i], qs + piece_at<WIDTH>(warp_row + i * 16 + lane % 16,
+                                                       step * 2 + lane / 16));
+            UNROLL
+            for (int j = 0; j < COLUMNS; j += 2) {
+                uint32_t b[4];
+                ldmatrix_x4(b, ks + piece_at<WIDTH>(j * 8 + lane / 16 * 8 + lane % 8,
+                                                    step * 2 + lane / 8 % 2));
+                UNROLL
+                for (int i = 0; i < TILES; i++) {
+                    mma_bf16(s[i][j], a[i], b[0], b[1]);
+                    mma_bf16(s[i][j + 1], a[i], b[2], b[3]);
+                }
+            }
+        }
+
+        const bool is_edge = k0 + KEYS > p.lk || (p.is_causal && k0 + KEYS > first + warp_row);
+        UNROLL
+        for (int i = 0; i < TILES; i++) {
+            UNROLL
+            for (int half = 0; half < 2; half++) {
+                const int row = first + warp_row + i * 16 + lane / 4 + half * 8;
+                if (HAS_BIAS || is_edge) {
+                    const int end = p.is_causal ? min(p.lk, row + 1) : p.lk;
+                    const float *bias = HAS_BIAS
+                                            ? p.bias + head * p.bias_strides[0] +
+                                                  (int64_t)min(row, p.lq - 1) * p.bias_strides[1]
+                                            : NULL;
+                    UNROLL
+                    for (int j = 0; j < COLUMNS; j++) {
+                        UNROLL
+                        for (int e = 0; e < 2; e++) {
+                            const int key = k0 + j * 8 + lane % 4 * 2 + e;
+                            float &score = s[i][j][2 * half + e];
+                            if (HAS_BIAS && key < end)
+                                score =
+                                    fmaf(score, p.scale, bias[key * p.bias_strides[2]]) * log2_e;
+                            score = key < end ? score : -INFINITY;
+                        }
+                    }
+                }
+                const float decay =
+                    softmax_step<COLUMNS>(s[i], half, factor, largest[i][half], sum[i][half]);
+                if (__any_sync(0xffffffffu, decay != 1.0f)) { /* rare after the first blocks */
+                    UNROLL
+                    for (int j = 0; j < OUTPUTS; j++) {
+                        acc[i][j][2 * half] *= decay;
+                        acc[i][j][2 * half + 1] *= decay;
+                    }
+                }
+            }
+        }
+
+        cp_async_wait<0>();
+        __syncthreads(); /* values are there; everybody has left the keys */
+        if (k0 + KEYS < limit)
+            load_rows<WIDTH, KEYS>(ks, k, p.k_strides[1], k0 + KEYS, p.lk);
+        cp_async_commit();
+        UNROLL
+        for (int step = 0; step < KEYS / 16; step++) {
+            uint32_t a[TILES][4];
+            UNROLL
+            for (int i = 0; i < TILES; i++) {
+                a[i][0] = bf16_pair(s[i][2 * step][0], s[i][2 * step][1]);
+                a[i][1] = bf16_pair(s[i][2 * step][2], s[i][2 * step][3]);
+                a[i][2] = bf16_pair(s[i][2 * step + 1][0], s[i][2 * step + 1][1]);
+                a[i][3] = bf16_pair(s[i][2 * step + 1][2], s[i][2 * step + 1][3]);
+            }
+            UNROLL
+            for (int j = 0; j < OUTPUTS; j += 2) {
+                uint32_t b[4];
+                ldmatrix_x4_trans(b, vs + piece_at<WIDTH>(step * 16 + lane % 16, j + lane / 16));
+                UNROLL
+                for (int i = 0; i < TILES; i++) {
+                    mma_bf16(acc[i][j], a[i], b[0], b[1]);
+                    mma_bf16(acc[i][j + 1], a[i], b[2], b[3]);
+                }
+            }
+        }
+    }
+    cp_async_wait<0>();
+
+    /* The warp's own queries make room for its outputs, which leave in whole rows. */
+    __syncwarp();
+    UNROLL
+    for (int i = 0; i < TILES; i++) {
+        UNROLL
+        for (int half = 0; half < 2; half++) {
+            float total = sum[i][half];
+            total += __shfl_xor_sync(0xffffffffu, total, 1);
+            total += __shfl_xor_sync(0xffffffffu, total, 2);
+            const float inverse = 1.0f / total;
+            UNROLL
+            for (int j = 0; j < OUTPUTS; j++)
+                *reinterpret_cast<uint32_t *>(
+                    qs + piece_at<WIDTH>(warp_row + i * 16 + lane / 4 + half * 8, j) +
+                    lane % 4 * 2) =
+                    bf16_pair(acc[i][j][2 * half] * inverse, acc[i][j][2 * half + 1] * inverse);
+        }
+    }
+    __syncwarp();
+    __nv_bfloat16 *out =
+        static_cast<__nv_bfloat16 *>(p.out) + head_offset(p.out_strides, batch, head);
+    for (int at = lane; at < TILES * 16 * PIECES; at += 32) {
+        const int row = warp_row + at / PIECES, chunk = at % PIECES;
+        if (first + row < p.lq)
+            *reinterpret_cast<uint4 *>(out + (int64_t)(first + row) * p.out_strides[1] +
+                                       chunk * RUN) =
+                *reinterpret_cast<const uint4 *>(qs + piece_at<WIDTH>(row, chunk));
+    }
+}
+
+/* --- any width and type -----------------------------------------------------------------------*/
+
+enum { ANY_THREADS = 128, ANY_QUERIES = 16, ANY_KEYS = 32, ANY_LANES = 8 };
+
+/* Elements from row to row in shared memory: an odd number of words, or nearly. */
+template <class T> static inline __host__ __device__ int any_pitch(int width)
+{
+    return width + 4 / (int)sizeof(T);
+}
+
+template <class T>
+DEVICE void any_rows(T *to, const T *from, int64_t stride, int width, int first, int rows, int end)
+{
+    const int pitch = any_pitch<T>(width);
+    for (int i = (int)threadIdx.x; i < rows * width; i += ANY_THREADS) {
+        const int row = i / width, d = i % width;
+        T zero;
+        put(&zero, 0.0f);
+        to[row * pitch + d] = first + row < end ? from[(first + row) * stride + d] : zero;
+    }
+}
+
+/* 16 queries per block (grid: query blocks, heads, batch), eight lanes each; 32 keys at a time.
+ * Lane t of a query computes the scores of keys t, t + 8, ... and owns outputs t, t + 8, ... up to
+ * EACH of them. Everything is f32 but what lies in memory. Bound: shared memory, two reads per
+ * multiply-add; it serves small models, f32 and odd widths. width <= 8 EACH. */
+template <class T, int EACH>
+__global__ void __launch_bounds__(ANY_THREADS) attention_any_kernel(struct attention p)
+{
+    SHARED_DYN(T, qs);
+    SHARED(float, weights, [ANY_QUERIES][ANY_KEYS + 1]);
+    const int pitch = any_pitch<T>(p.width);
+    T *kvs = qs + ANY_QUERIES * pitch;
+    const int tid = (int)threadIdx.x, row = tid / ANY_LANES, t = tid % ANY_LANES;
+    const int first = (int)blockIdx.x * ANY_QUERIES, head = (int)blockIdx.y;
+    const int batch = (int)blockIdx.z, query = first + row;
+    const T *k = static_cast<const T *>(p.k) + head_offset(p.k_strides, batch, head);
+    const T *v = static_cast<const T *>(p.v) + head_offset(p.v_strides, batch, head);
+    const int limit = p.is_causal ? min(p.lk, first + ANY_QUERIES) : p.lk;
+    const int end = p.is_causal ? min(p.lk, query + 1) : p.lk;
+    const float *bias = p.bias ? p.bias + head * p.bias_strides[0] +
+                                     (int64_t)min(query, p.lq - 1) * p.bias_strides[1]
+                               : NULL;
+    float acc[EACH] = {}, largest = -INFINITY, sum = 0.0f;
+    any_rows<T>(qs, static_cast<const T *>(p.q) + head_offset(p.q_strides, batch, head),
+                p.q_strides[1], p.width, first, ANY_QUERIES, p.lq);
+    for (int k0 = 0; k0 < limit; k0 += ANY_KEYS) {
+        float s[ANY_KEYS / ANY_LANES], m = largest;
+        any_rows<T>(kvs, k, p.k_strides[1], p.width, k0, ANY_KEYS, p.lk);
+        __syncthreads();
+        UNROLL
+        for (int j = 0; j < ANY_KEYS / ANY_LANES; j++) {
+            const int key = k0 + j * ANY_LANES + t;
+            const T *q_row = qs + row * pitch, *k_row = kvs + (j * ANY_LANES + t) * pitch;
+            float dot = 0.0f;
+            for (int d = 0; d < p.width; d++)
+                dot = fmaf(to_float(q_row[d]), to_float(k_row[d]), dot);
+            s[j] = -INFINITY;
+            if (key < end)
+                s[j] = dot * p.scale + (bias ? bias[key * p.bias_strides[2]] : 0.0f);
+            m = fmaxf(m, s[j]);
+        }
+        UNROLL
+        for (int step = 1; step < ANY_LANES; step *= 2)
+            m = fmaxf(m, __shfl_xor_sync(0xffffffffu, m, step));
+        const float shift = m == -INFINITY ? 0.0f : m;
+        const float decay = expf(largest - shift);
+        float add = 0.0f;
+        UNROLL
+        for (int j = 0; j < ANY_KEYS / ANY_LANES; j++) {
+            s[j] = expf(s[j] - shift);
+            add += s[j];
+            weights[row][j * ANY_LANES + t] = s[j];
+        }
+        sum = fmaf(sum, decay, add);
+        largest = m;
+        __syncthreads(); /* keys make room for values; the weights are there */
+        any_rows<T>(kvs, v, p.v_strides[1], p.width, k0, ANY_KEYS, p.lk);
+        __syncthreads();
+        UNROLL
+        for (int e = 0; e < EACH; e++)
+            acc[e] *= decay;
+        for (int j = 0; j < ANY_KEYS; j++) {
+            const float weight = weights[row][j];
+            UNROLL
+            for (int e = 0; e < EACH; e++) {
+                const int d = e * ANY_LANES + t;
+                if (d < p.width)
+                    acc[e] = fmaf(weight, to_float(kvs[j * pitch + d]), acc[e]);
+            }
+        }
+        __syncthreads(); /* values make room for the next keys */
+    }
+    UNROLL
+    for (int step = 1; step < ANY_LANES; step *= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (query >= p.lq)
+        return;
+    T *out = static_cast<T *>(p.out) + head_offset(p.out_strides, batch, head) +
+             query * p.out_strides[1];
+    const float inverse = 1.0f / sum;
+    UNROLL
+    for (int e = 0; e < EACH; e++) {
+        if (e * ANY_LANES + t < p.width)
+            put(out + e * ANY_LANES + t, acc[e] * inverse);
+    }
+}
+
+/* --- launchers --------------------------------------------------------------------------------*/
+
+typedef void (*attention_fn)(struct attention p);
+
+/* By [width 64, 128][tiles 1, 2][bias]. */
+static const attention_fn FLASH_KERNELS[2][2][2] = {
+    {{flash_kernel<64, 1, 64, false>, flash_kernel<64, 1, 64, true>},
+     {flash_kernel<64, 2, 64, false>, flash_kernel<64, 2, 64, true>}},
+    {{flash_kernel<128, 1, 64, false>, flash_kernel<128, 1, 64, true>},
+     {flash_kernel<128, 2, 64, false>, flash_kernel<128, 2, 64, true>}},
+};
+
+enum { FLASH_KEYS = 64, N_ANY = 4, MAX_WIDTH = 512 };
+
+/* By [f32, bf16][columns per lane]. */
+static const struct {
+    int width;
+    attention_fn kernels[2];
+} ANY_KERNELS[N_ANY] = {
+    {16, {attention_any_kernel<float, 2>, attention_any_kernel<__nv_bfloat16, 2>}},
+    {64, {attention_any_kernel<float, 8>, attention_any_kernel<__nv_bfloat16, 8>}},
+    {128, {attention_any_kernel<float, 16>, attention_any_kernel<__nv_bfloat16, 16>}},
+    {MAX_WIDTH, {attention_any_kernel<float, 64>, attention_any_kernel<__nv_bfloat16, 64>}},
+};
+
+static int flash_shared_bytes(int width, int tiles)
+{
+    return (FLASH_WARPS * tiles * 16 + 2 * FLASH_KEYS) * width * (int)sizeof(__nv_bfloat16);
+}
+
+static int any_shared_bytes(int width, bool is_bf16)
+{
+    return (ANY_QUERIES + ANY_KEYS) *
+           (is_bf16 ? any_pitch<__nv_bfloat16>(width) * 2 : any_pitch<float>(width) * 4);
+}
+
+static bool allow_shared(struct cuda *c, attention_fn kernel, int bytes)
+{
+    return cuda_check(c,
+                      cudaFuncSetAttribute((const void *)kernel,
+                                           cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
+                      "attention: shared memory");
+}
+
+bool cuda_attention_open(struct cuda *c)
+{
+    bool is_done = true;
+    for (int i = 0; i < 8; i++)
+        is_done = is_done && allow_shared(c, FLASH_KERNELS[i / 4][i / 2 % 2][i % 2],
+                                          flash_shared_bytes(64 << i / 4, 1 + i / 2 % 2));
+    for (int i = 0; i < 2 * N_ANY; i++)
+        is_done = is_done && allow_shared(c, ANY_KERNELS[i / 2].kernels[i % 2],
+                                          any_shared_bytes(ANY_KERNELS[i / 2].width, i % 2));
+    return is_done;
+}
+
+static bool is_aligned(struct tensor t)
+{
+    return (uintptr_t)t.data % 16 == 0 && t.strides[0] % RUN == 0 && t.strides[1] % RUN == 0 &&
+           t.strides[2] % RUN == 0;
+}
+
+static void set_strides(int64_t (&strides)[3], struct tensor t)
+{
+    for (int i = 0; i < 3; i++)
+        strides[i] = t.strides[i];
+}
+
+static void run_flash(struct cuda *c, const struct attention *p, int batch)
+{
+    /* 32 queries a warp read shared memory half as often; where that leaves processors idle, 16 */
+    const int64_t blocks = (int64_t)((p->lq + 127) / 128) * p->heads * batch;
+    const int tiles = blocks >= 2 * c->processors ? 2 : 1, queries = FLASH_WARPS * tiles * 16;
+    const attention_fn kernel = FLASH_KERNELS[p->width == 128][tiles - 1][p->bias != NULL];
+    const dim3 grid((unsigned)((p->lq + queries - 1) / queries), (unsigned)p->heads,
+                    (unsigned)batch);
+    LAUNCH(kernel, grid, FLASH_THREADS, (size_t)flash_shared_bytes(p->width, tiles), c->stream, *p);
+}
+
+static void run_any(struct cuda *c, const struct attention *p, int batch, bool is_bf16)
+{
+    int i = 0;
+    while (i < N_ANY && ANY_KERNELS[i].width < p->width)
+        i++;
+    if (i == N_ANY) {
+        fail(&c->backend.fault, ERR_INVALID, "attention with heads of %d: at most %d on CUDA",
+             p->width, MAX_WIDTH);
+        return;
+    }
+    const attention_fn kernel = ANY_KERNELS[i].kernels[is_bf16];
+    const dim3 grid((unsigned)((p->lq + ANY_QUERIES - 1) / ANY_QUERIES), (unsigned)p->heads,
+                    (unsigned)batch);
+    LAUNCH(kernel, grid, ANY_THREADS, (size_t)any_shared_bytes(p->width, is_bf16), c->stream, *p);
+}
+
+void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                    struct tensor v, struct tensor bias, float scale, bool is_causal)
+{
+    struct cuda *c = cuda_use(b);
+    struct attention p = {};
+    if (tensor_elements(q) == 0)
+        return;
+    p.q = q.data;
+    p.k = k.data;
+    p.v = v.data;
+    p.out = out.data;
+    p.bias = static_cast<const float *>(bias.data);
+    set_strides(p.q_strides, q);
+    set_strides(p.k_strides, k);
+    set_strides(p.v_strides, v);
+    set_strides(p.out_strides, out);
+    set_strides(p.bias_strides, bias);
+    p.heads = (int)q.dims[2];
+    p.lq = (int)q.dims[1];
+    p.lk = (int)k.dims[1];
+    p.width = (int)q.dims[3];
+    p.scale = scale;
+    p.is_causal = is_causal;
+    const bool is_flash = q.dtype == DTYPE_BF16 && (p.width == 64 || p.width == 128) &&
+                          scale > 0.0f && is_aligned(q) && is_aligned(k) && is_aligned(v) &&
+                          is_aligned(out);
+    if (is_flash)
+        run_flash(c, &p, (int)q.dims[0]);
+    else
+        run_any(c, &p, (int)q.dims[0], q.dtype == DTYPE_BF16);
+    cuda_launched(c, "attention");
+}

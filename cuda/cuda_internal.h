@@ -1,0 +1,125 @@
+/* What the files of cuda/ share: the back end's state, faults, working memory, weights, and the
+ * launchers of each family of kernels. Read by C and by CUDA C++. */
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "cuda/cuda.h"
+#include "tensor/ops.h"
+
+struct cuda_weight;
+struct cuda_staging;
+
+struct cuda {
+    struct backend backend; /* first */
+    struct backend_ops ops; /* backend.ops points here */
+    int device, capability; /* capability: 80, 89, 90 ... */
+    int processors;         /* streaming multiprocessors */
+    int shared_limit;       /* bytes of shared memory that one block may have */
+    cudaStream_t stream;    /* owned: everything runs here, in order */
+    char *work;             /* owned: working memory of the running operation */
+    size_t work_bytes;
+    struct cuda_staging *staging; /* owned: pinned buffers of weight.c */
+    struct cuda_weight *weights;  /* owned: a list of all that adopt made */
+};
+
+/* The back end, its device made current for the calling thread. */
+struct cuda *cuda_use(struct backend *b);
+
+/* Keep the fault, if it is one; false when it is. `what` names the call or the operation. */
+bool cuda_check(struct cuda *c, cudaError_t status, const char *what);
+
+/* After a launch: keep its fault, if any. */
+void cuda_launched(struct cuda *c, const char *operation);
+
+/* At least bytes of device memory, contents undefined; it lasts until the next call. It grows to
+ * the largest need and stays, so a run that was done once allocates nothing. NULL: the fault is
+ * kept and the operation must return. */
+void *cuda_work(struct cuda *c, size_t bytes);
+
+/* --- weights (weight.c) -----------------------------------------------------------------------*/
+
+/* A weight as adopt keeps it; tensor.data of a packed tensor points here. Rows of K values are
+ * padded with zeros to a multiple of CUDA_ROW elements, so that they are read in pieces of 16
+ * bytes. A convolution [O, I, kh, kw] is the matrix [O, K] with K ordered (kh, kw, I). */
+struct cuda_weight {
+    struct cuda_weight *next;
+    void *data;                 /* device, owned */
+    enum dtype dtype;           /* F32, BF16 or F16 */
+    int64_t n, k, row;          /* outputs, inputs, elements from row to row */
+    int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
+};
+
+enum { CUDA_ROW = 8 };
+
+bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
+                struct error *err);
+void cuda_weights_free(struct cuda *c);
+
+/* Queue a copy of host memory to the device through the pinned buffers. */
+bool cuda_stage(struct cuda *c, void *to, const void *host, size_t bytes, struct error *err);
+
+/* --- matrix products (gemm.cu) ----------------------------------------------------------------*/
+
+/* out[m][n] = act(sum_k x[m][k] w[n][k] + bias[n]). Rows are counted (i0, i1, i2) with three
+ * strides each for x and out. In a convolution a row is an output pixel, and element k is what it
+ * sees through tap (ty, tx) and channel: x at its own offset + ty x_pitch + tx channels + channel,
+ * or zero where that lies outside the picture. */
+struct cuda_product {
+    const void *x;
+    const void *w; /* [n][w_row] */
+    const float *bias;
+    void *out;
+    int64_t x_strides[3], out_strides[3]; /* in elements */
+    int64_t w_row;
+    int dims1, dims2; /* of the row's count */
+    int rows, n, k;
+    enum activation act;
+    enum dtype dtype, w_dtype;         /* of x and out; of w */
+    bool is_x_aligned, is_out_aligned; /* every run of 8 may be moved in pieces of 16 bytes */
+    /* Convolution only. */
+    bool is_conv;
+    int channels, kernel_x, stride, pad_top, pad_left, height, width;
+    int64_t x_pitch;
+};
+
+void cuda_product_run(struct cuda *c, const struct cuda_product *p);
+
+/* Raise the kernels' limits of shared memory; once, when the back end opens. */
+bool cuda_gemm_open(struct cuda *c);
+bool cuda_attention_open(struct cuda *c);
+
+/* --- the table's entries ----------------------------------------------------------------------*/
+
+void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                 struct tensor bias, enum activation act);
+void cuda_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                 struct tensor bias, int stride, int pad_top, int pad_left);
+void cuda_upsample2x(struct backend *b, struct tensor out, struct tensor x);
+void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                    struct tensor v, struct tensor bias, float scale, bool is_causal);
+void cuda_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
+void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                     struct tensor bias, struct tensor scale, struct tensor shift, float eps);
+void cuda_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                   float eps);
+void cuda_group_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                     struct tensor bias, int groups, float eps, enum activation act);
+void cuda_activate(struct backend *b, struct tensor out, struct tensor x, enum activation act);
+void cuda_add(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+void cuda_mul(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
+void cuda_gated_add(struct backend *b, struct tensor out, struct tensor gate, struct tensor x);
+void cuda_axpy(struct backend *b, struct tensor out, float alpha, struct tensor x);
+void cuda_affine(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
+void cuda_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
+void cuda_copy(struct backend *b, struct tensor out, struct tensor x);
+void cuda_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
+
+#ifdef __cplusplus
+}
+#endif

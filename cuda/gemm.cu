@@ -1,0 +1,507 @@
+/* Matrix products: op_linear, and the products that convolutions are (conv.c).
+ *
+ *     out[m][n] = act(sum_k x[m][k] w[n][k] + bias[n])      struct cuda_product
+ *
+ * Three kernels. bf16 times bf16 goes to the tensor cores; f32 activations are multiplied in f32
+ * with weights of any type, widened on the way; a few rows are a stream over the weight. */
+#include "cuda/common.cuh"
+
+/* --- the left operand -------------------------------------------------------------------------*/
+
+/* Where row m of x begins. y and x are the picture's pixel under tap (0, 0), which may lie outside;
+ * an absent row is one below any picture. */
+struct row_place {
+    int64_t offset;
+    int y, x;
+};
+
+enum { ABSENT = -(1 << 29) };
+
+DEVICE void row_count(const struct cuda_product &p, int m, int (&i)[3])
+{
+    const unsigned row = (unsigned)m, d1 = (unsigned)p.dims1, d2 = (unsigned)p.dims2;
+    i[2] = (int)(row % d2);
+    i[1] = (int)(row / d2 % d1);
+    i[0] = (int)(row / d2 / d1);
+}
+
+template <bool IS_CONV> DEVICE struct row_place place_row(const struct cuda_product &p, int m)
+{
+    int i[3];
+    if (m >= p.rows)
+        return {0, ABSENT, 0};
+    row_count(p, m, i);
+    const int y = IS_CONV ? i[1] * p.stride - p.pad_top : 0;
+    const int x = IS_CONV ? i[2] * p.stride - p.pad_left : 0;
+    if (!IS_CONV)
+        return {i[0] * p.x_strides[0] + i[1] * p.x_strides[1] + i[2] * p.x_strides[2], 0, 0};
+    return {i[0] * p.x_strides[0] + y * p.x_strides[1] + x * p.x_strides[2], y, x};
+}
+
+DEVICE int64_t out_offset(const struct cuda_product &p, int m)
+{
+    int i[3];
+    row_count(p, m, i);
+    return i[0] * p.out_strides[0] + i[1] * p.out_strides[1] + i[2] * p.out_strides[2];
+}
+
+/* Element k of a row, split: k = (ty kernel_x + tx) channels + channel. */
+struct tap {
+    int k, ty, tx, channel;
+};
+
+template <bool IS_CONV> DEVICE struct tap tap_at(const struct cuda_product &p, int k)
+{
+    if (!IS_CONV)
+        return {k, 0, 0, k};
+    const int t = k / p.channels;
+    return {k, t / p.kernel_x, t % p.kernel_x, k % p.channels};
+}
+
+template <bool IS_CONV>
+DEVICE void tap_advance(const struct cuda_product &p, struct tap &t, int step)
+{
+    t.k += step;
+    t.channel += step;
+    while (IS_CONV && t.channel >= p.channels) {
+        t.channel -= p.channels;
+        if (++t.tx == p.kernel_x) {
+            t.tx = 0;
+            t.ty++;
+        }
+    }
+}
+
+/* Offset of the element in x, or -1 where it is zero. */
+template <bool IS_CONV>
+DEVICE int64_t x_offset(const struct cuda_product &p, const struct row_place &r,
+                        const struct tap &t)
+{
+    if (!IS_CONV)
+        return t.k < p.k && r.y != ABSENT ? r.offset + t.k : -1;
+    const int y = r.y + t.ty, x = r.x + t.tx;
+    const bool is_inside =
+        t.k < p.k && (unsigned)y < (unsigned)p.height && (unsigned)x < (unsigned)p.width;
+    return is_inside ? r.offset + t.ty * p.x_pitch + t.tx * (int64_t)p.channels + t.channel : -1;
+}
+
+/* --- the end of a row's run -------------------------------------------------------------------*/
+
+/* out[m][n .. n + RUN] = act(v + bias), as far as there are columns. */
+template <class T>
+DEVICE void finish_run(const struct cuda_product &p, int m, int n, float (&v)[RUN])
+{
+    const int left = p.n - n;
+    if (p.bias) {
+        UNROLL
+        for (int i = 0; i < RUN; i++)
+            v[i] += i < left ? p.bias[n + i] : 0.0f;
+    }
+    if (p.act != ACT_NONE) {
+        UNROLL
+        for (int i = 0; i < RUN; i++)
+            v[i] = activated(v[i], p.act);
+    }
+    store_some(static_cast<T *>(p.out) + out_offset(p, m) + n, v, left, p.is_out_aligned);
+}
+
+/* --- bf16 on tensor cores ---------------------------------------------------------------------*/
+
+enum {
+    MMA_THREADS = 128, /* four warps, two by two over the tile */
+    MMA_K = 32,        /* inputs of one stage: 64 bytes of each row */
+    MMA_STAGES = 4,
+    CHUNKS = MMA_K / RUN, /* pieces of 16 bytes in such a row */
+};
+
+/* Rows of 64 bytes: piece c of row r stands at c ^ (r / 2 % 4), so that the eight rows that
+ * ldmatrix reads at once, and the eight pieces that neighbouring threads write, hit all banks. */
+DEVICE int swizzled(int row, int chunk) { return row * MMA_K + (chunk ^ (row / 2 % CHUNKS)) * RUN; }
+
+/* Where an f32 result waits for the epilogue: a row's runs of 8 are exchanged by its number, so
+ * that the eight rows that a warp writes at once hit all banks. */
+template <int COLUMNS> DEVICE int staged(int row, int column)
+{
+    return row * COLUMNS + (column ^ (row % 8 * RUN));
+}
+
+/* Eight neighbours of one row, element by element: windows that are not aligned, channels that
+ * are not a multiple of eight. */
+template <bool IS_CONV>
+DEVICE void gather_run(const struct cuda_product &p, const struct row_place &r,
+                       const struct tap &first, __nv_bfloat16 *to)
+{
+    const __nv_bfloat16 *x = static_cast<const __nv_bfloat16 *>(p.x);
+    struct tap t = first;
+    float v[RUN];
+    UNROLL
+    for (int e = 0; e < RUN; e++) {
+        const int64_t at = x_offset<IS_CONV>(p, r, t);
+        v[e] = at < 0 ? 0.0f : to_float(x[at]);
+        tap_advance<IS_CONV>(p, t, 1);
+    }
+    store_run(to, v);
+}
+
+/* TILE x TILE outputs per block, a quarter per warp; K in stages of MMA_K through a ring of
+ * MMA_STAGES buffers in shared memory that cp.async fills three stages ahead.
+ *
+ * Thread t copies piece t % 4 of rows t / 4, t / 4 + 32, ... of both operands. Each warp reads its
+ * fragments by ldmatrix (TILE = 128: 8 reads feed 32 mma) and keeps its quarter in registers.
+ * The result goes through the same shared memory, so that bias, activation and rounding are done
+ * once per run of eight neighbours and stored in pieces of 16 bytes.
+ *
+ * Bound: arithmetic. Per stage of TILE = 128 the block reads 16 KiB for 1 Mflop, from L2 mostly:
+ * blocks are numbered such that GROUP_ROWS tiles of rows share a column tile. Shared memory: 64 or
+ * 32 KiB. Needs rows of w padded to 8; IS_ALIGNED also x in aligned runs of 8. Speed: not measured
+ * on hardware. */
+template <int TILE, bool IS_CONV, bool IS_ALIGNED>
+__global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_product p)
+{
+    enum {
+        WARP = TILE / 2,     /* rows and columns of a warp */
+        TILES_M = WARP / 16, /* its mma tiles */
+        TILES_N = WARP / 8,
+        COPIES = TILE / 32,   /* pieces per thread, operand and stage */
+        STAGE = TILE * MMA_K, /* elements */
+        GROUP_ROWS = 8,
+    };
+    SHARED_DYN(__nv_bfloat16, shared);
+    const int tid = (int)threadIdx.x, lane = tid % 32, warp = tid / 32;
+    const int warp_m = warp / 2 * WARP, warp_n = warp % 2 * WARP;
+
+    /* Which tile: groups of GROUP_ROWS row tiles, in each group column by column. */
+    const int tiles_m = (p.rows + TILE - 1) / TILE, tiles_n = (p.n + TILE - 1) / TILE;
+    const int group = (int)blockIdx.x / (GROUP_ROWS * tiles_n);
+    const int in_group = (int)blockIdx.x % (GROUP_ROWS * tiles_n);
+    const int group_rows = min(tiles_m - group * GROUP_ROWS, (int)GROUP_ROWS);
+    const int m0 = (group * GROUP_ROWS + in_group % group_rows) * TILE;
+    const int n0 = in_group / group_rows * TILE;
+
+    const __nv_bfloat16 *x = static_cast<const __nv_bfloat16 *>(p.x);
+    const __nv_bfloat16 *w = static_cast<const __nv_bfloat16 *>(p.w);
+    const int copy_row = tid / CHUNKS, copy_chunk = tid % CHUNKS;
+    struct row_place places[COPIES];
+    UNROLL
+    for (int i = 0; i < COPIES; i++)
+        places[i] = place_row<IS_CONV>(p, m0 + copy_row + i * 32);
+    struct tap tap = tap_at<IS_CONV>(p, copy_chunk * RUN);
+
+    /* Stages are loaded in order: tap is that of the next one. */
+    auto load = [&](int stage) {
+        __nv_bfloat16 *xs = shared + stage * 2 * STAGE, *ws = xs + STAGE;
+        UNROLL
+        for (int i = 0; i < COPIES; i++) {
+            const int row = copy_row + i * 32, n = n0 + row;
+            const bool has_w = n < p.n && tap.k < (int)p.w_row;
+            cp_async16(ws + swizzled(row, copy_chunk), has_w ? w + n * p.w_row + tap.k : w,
+                       has_w ? 16 : 0);
+            if (IS_ALIGNED) {
+                const int64_t at = x_offset<IS_CONV>(p, places[i], tap);
+                cp_async16(xs + swizzled(row, copy_chunk), at < 0 ? x : x + at, at < 0 ? 0 : 16);
+            } else {
+                gather_run<IS_CONV>(p, places[i], tap, xs + swizzled(row, copy_chunk));
+            }
+        }
+        tap_advance<IS_CONV>(p, tap, MMA_K);
+    };
+
+    const int stages = (p.k + MMA_K - 1) / MMA_K;
+    float acc[TILES_M][TILES_N][4] = {};
+    for (int s = 0; s < MMA_STAGES - 1; s++) {
+        if (s < stages)
+            load(s);
+        cp_async_commit();
+    }
+    for (int s = 0; s < stages; s++) {
+        cp_async_wait<MMA_STAGES - 2>();
+        __syncthreads(); /* stage s is there, and everybody has left stage s - 1 */
+        if (s + MMA_STAGES - 1 < stages)
+            load((s + MMA_STAGES - 1) % MMA_STAGES);
+        cp_async_commit();
+        const __nv_bfloat16 *xs = shared + s % MMA_STAGES * 2 * STAGE, *ws = xs + STAGE;
+        UNROLL
+        for (int k = 0; k < MMA_K / 16; k++) {
+            uint32_t a[TILES_M][4], b[TILES_N / 2][4];
+            UNROLL
+            for (int i = 0; i < TILES_M; i++)
+                ldmatrix_x4(a[i], xs + swizzled(warp_m + i * 16 + lane % 16, k * 2 + lane / 16));
+            UNROLL
+            for (int j = 0; j < TILES_N / 2; j++)
+                ldmatrix_x4(b[j], ws + swizzled(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
+                                                k * 2 + lane / 8 % 2));
+            UNROLL
+            for (int i = 0; i < TILES_M; i++) {
+                UNROLL
+                for (int j = 0; j < TILES_N; j++)
+                    mma_bf16(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+            }
+        }
+    }
+    cp_async_wait<0>();
+    __syncthreads();
+
+    float *results = reinterpret_cast<float *>(shared);
+    UNROLL
+    for (int i = 0; i < TILES_M; i++) {
+        UNROLL
+        for (int j = 0; j < TILES_N; j++) {
+            UNROLL
+            for (int h = 0; h < 2; h++) {
+                const int at =
+                    staged<TILE>(warp_m + i * 16 + lane / 4 + h * 8, warp_n + j * 8 + lane % 4 * 2);
+                *reinterpret_cast<float2 *>(results + at) =
+                    make_float2(acc[i][j][2 * h], acc[i][j][2 * h + 1]);
+            }
+        }
+    }
+    __syncthreads();
+    for (int i = tid; i < TILE * TILE / RUN; i += MMA_THREADS) {
+        const int row = i / (TILE / RUN), column = i % (TILE / RUN) * RUN;
+        if (m0 + row >= p.rows || n0 + column >= p.n)
+            continue;
+        float v[RUN];
+        load_run(v, results + staged<TILE>(row, column));
+        finish_run<__nv_bfloat16>(p, m0 + row, n0 + column, v);
+    }
+}
+
+/* --- f32 --------------------------------------------------------------------------------------*/
+
+enum { FMA_TILE = 64, FMA_K = 16, FMA_THREADS = 256, FMA_EACH = 4, FMA_PITCH = FMA_TILE + 4 };
+
+/* 64 x 64 outputs per block, 4 x 4 per thread (rows ty + 16 i, columns 4 tx + j); K in steps of 16
+ * through shared memory, both operands transposed there. Weights of 16 bits are widened when they
+ * arrive. Bound: arithmetic, two shared reads per 16 multiply-adds. No assumption on alignment. */
+template <class W, bool IS_CONV>
+__global__ void __launch_bounds__(FMA_THREADS) product_fma_kernel(struct cuda_product p)
+{
+    SHARED(float, xs, [FMA_K][FMA_PITCH]);
+    SHARED(float, ws, [FMA_K][FMA_PITCH]);
+    const int tid = (int)threadIdx.x, tx = tid % 16, ty = tid / 16;
+    const int tiles_n = (p.n + FMA_TILE - 1) / FMA_TILE;
+    const int m0 = (int)blockIdx.x / tiles_n * FMA_TILE, n0 = (int)blockIdx.x % tiles_n * FMA_TILE;
+    /* Thread t brings inputs 4 (t % 4) .. + 4 of row t / 4 of both operands. */
+    const int row = tid / 4, first = tid % 4 * 4;
+    const struct row_place place = place_row<IS_CONV>(p, m0 + row);
+    const float *x = static_cast<const float *>(p.x);
+    const W *w = static_cast<const W *>(p.w) + (int64_t)min(n0 + row, p.n - 1) * p.w_row;
+    float acc[FMA_EACH][FMA_EACH] = {};
+    for (int k0 = 0; k0 < p.k; k0 += FMA_K) {
+        struct tap t = tap_at<IS_CONV>(p, k0 + first);
+        UNROLL
+        for (int e = 0; e < 4; e++) {
+            const int64_t at = x_offset<IS_CONV>(p, place, t);
+            xs[first + e][row] = at < 0 ? 0.0f : x[at];
+            ws[first + e][row] = t.k < (int)p.w_row ? to_float(w[t.k]) : 0.0f;
+            tap_advance<IS_CONV>(p, t, 1);
+        }
+        __syncthreads();
+        UNROLL
+        for (int k = 0; k < FMA_K; k++) {
+            float4 b = *reinterpret_cast<const float4 *>(&ws[k][4 * tx]);
+            UNROLL
+            for (int i = 0; i < FMA_EACH; i++) {
+                const float a = xs[k][ty + 16 * i];
+                acc[i][0] = fmaf(a, b.x, acc[i][0]);
+                acc[i][1] = fmaf(a, b.y, acc[i][1]);
+                acc[i][2] = fmaf(a, b.z, acc[i][2]);
+                acc[i][3] = fmaf(a, b.w, acc[i][3]);
+            }
+        }
+        __syncthreads();
+    }
+    UNROLL
+    for (int i = 0; i < FMA_EACH; i++) {
+        const int m = m0 + ty + 16 * i;
+        if (m >= p.rows)
+            continue;
+        float *out = static_cast<float *>(p.out) + out_offset(p, m);
+        UNROLL
+        for (int j = 0; j < FMA_EACH; j++) {
+            const int n = n0 + 4 * tx + j;
+            if (n < p.n)
+                out[n] = activated(acc[i][j] + (p.bias ? p.bias[n] : 0.0f), p.act);
+        }
+    }
+}
+
+/* --- a few rows -------------------------------------------------------------------------------*/
+
+enum { FEW_ROWS = 4, FEW_WARPS = 8 };
+
+/* Up to FEW_ROWS rows: one warp per output, its lanes side by side along K, 16 bytes at a time.
+ * Bound: memory, the weight is read once; x comes from cache. Not for convolutions. */
+template <class T, class W>
+__global__ void __launch_bounds__(32 * FEW_WARPS) product_few_kernel(struct cuda_product p)
+{
+    const int lane = (int)threadIdx.x % 32;
+    const int n = (int)blockIdx.x * FEW_WARPS + (int)threadIdx.x / 32;
+    if (n >= p.n) /* a whole warp; there is no barrier below */
+        return;
+    const T *x = static_cast<const T *>(p.x);
+    const W *w = static_cast<const W *>(p.w) + n * p.w_row;
+    int64_t places[FEW_ROWS];
+    float sums[FEW_ROWS] = {};
+    UNROLL
+    for (int m = 0; m < FEW_ROWS; m++)
+        places[m] = place_row<false>(p, min(m, p.rows - 1)).offset;
+    for (int k = lane * RUN; k < p.k; k += 32 * RUN) {
+        float ws[RUN];
+        load_run(ws, w + k);
+        UNROLL
+        for (int m = 0; m < FEW_ROWS; m++) {
+            float xs[RUN];
+            if (m >= p.rows)
+                continue;
+            load_some(xs, x + places[m] + k, p.k - k, p.is_x_aligned);
+            UNROLL
+            for (int i = 0; i < RUN; i++)
+                sums[m] = fmaf(xs[i], ws[i], sums[m]);
+        }
+    }
+    UNROLL
+    for (int m = 0; m < FEW_ROWS; m++) {
+        const float sum = warp_sum(sums[m]) + (p.bias ? p.bias[n] : 0.0f);
+        if (lane == 0 && m < p.rows)
+            put(static_cast<T *>(p.out) + out_offset(p, m) + n, activated(sum, p.act));
+    }
+}
+
+/* --- launchers --------------------------------------------------------------------------------*/
+
+typedef void (*product_fn)(struct cuda_product p);
+
+/* By [tile 64, 128][convolution][aligned]. */
+static const product_fn MMA_KERNELS[2][2][2] = {
+    {{product_mma_kernel<64, false, false>, product_mma_kernel<64, false, true>},
+     {product_mma_kernel<64, true, false>, product_mma_kernel<64, true, true>}},
+    {{product_mma_kernel<128, false, false>, product_mma_kernel<128, false, true>},
+     {product_mma_kernel<128, true, false>, product_mma_kernel<128, true, true>}},
+};
+
+static int mma_shared_bytes(int tile)
+{
+    return MMA_STAGES * 2 * tile * MMA_K * (int)sizeof(__nv_bfloat16);
+}
+
+bool cuda_gemm_open(struct cuda *c)
+{
+    bool is_done = true;
+    for (int i = 0; i < 8; i++) {
+        const int big = i / 4;
+        is_done = is_done &&
+                  cuda_check(c,
+                             cudaFuncSetAttribute((const void *)MMA_KERNELS[big][i / 2 % 2][i % 2],
+                                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                  mma_shared_bytes(big ? 128 : 64)),
+                             "linear: shared memory");
+    }
+    return is_done;
+}
+
+/* Tiles of 128 do twice the work per byte; where they would leave processors idle, 64. */
+static int choose_tile(const struct cuda *c, const struct cuda_product *p)
+{
+    const int64_t big = (int64_t)((p->rows + 127) / 128) * ((p->n + 127) / 128);
+    return big >= c->processors ? 128 : 64;
+}
+
+static void run_mma(struct cuda *c, const struct cuda_product *p)
+{
+    const int tile = choose_tile(c, p);
+    const unsigned blocks = (unsigned)((p->rows + tile - 1) / tile * ((p->n + tile - 1) / tile));
+    const product_fn kernel = MMA_KERNELS[tile == 128][p->is_conv][p->is_x_aligned];
+    LAUNCH(kernel, blocks, MMA_THREADS, (size_t)mma_shared_bytes(tile), c->stream, *p);
+}
+
+static void run_fma(struct cuda *c, const struct cuda_product *p)
+{
+    static const product_fn kernels[3][2] = {
+        {product_fma_kernel<float, false>, product_fma_kernel<float, true>},
+        {product_fma_kernel<__nv_bfloat16, false>, product_fma_kernel<__nv_bfloat16, true>},
+        {product_fma_kernel<__half, false>, product_fma_kernel<__half, true>},
+    };
+    const unsigned blocks =
+        (unsigned)((p->rows + FMA_TILE - 1) / FMA_TILE * ((p->n + FMA_TILE - 1) / FMA_TILE));
+    const product_fn kernel = kernels[p->w_dtype][p->is_conv]; /* F32, BF16, F16 are 0, 1, 2 */
+    LAUNCH(kernel, blocks, FMA_THREADS, 0, c->stream, *p);
+}
+
+static void run_few(struct cuda *c, const struct cuda_product *p)
+{
+    static const product_fn kernels[3] = {product_few_kernel<float, float>,
+                                          product_few_kernel<float, __nv_bfloat16>,
+                                          product_few_kernel<float, __half>};
+    const product_fn kernel = p->dtype == DTYPE_BF16
+                                  ? product_few_kernel<__nv_bfloat16, __nv_bfloat16>
+                                  : kernels[p->w_dtype];
+    const unsigned blocks = (unsigned)((p->n + FEW_WARPS - 1) / FEW_WARPS);
+    LAUNCH(kernel, blocks, 32 * FEW_WARPS, 0, c->stream, *p);
+}
+
+void cuda_product_run(struct cuda *c, const struct cuda_product *p)
+{
+    if (p->rows <= FEW_ROWS && !p->is_conv)
+        run_few(c, p);
+    else if (p->dtype == DTYPE_BF16)
+        run_mma(c, p);
+    else
+        run_fma(c, p);
+    cuda_launched(c, p->is_conv ? "conv2d" : "linear");
+}
+
+/* The leading axes of x and out as three counts; neighbours that follow each other are joined. */
+static void set_rows(struct cuda_product *p, struct tensor x, struct tensor out)
+{
+    int64_t dims[3] = {1, 1, 1};
+    int slot = 2;
+    int64_t rows = 1;
+    for (int a = x.rank - 2; a >= 0; a--) {
+        rows *= x.dims[a];
+        if (x.dims[a] == 1)
+            continue;
+        if (slot < 2 && x.strides[a] == dims[slot + 1] * p->x_strides[slot + 1] &&
+            out.strides[a] == dims[slot + 1] * p->out_strides[slot + 1]) {
+            dims[slot + 1] *= x.dims[a];
+            continue;
+        }
+        dims[slot] = x.dims[a];
+        p->x_strides[slot] = x.strides[a];
+        p->out_strides[slot] = out.strides[a];
+        slot--;
+    }
+    p->rows = (int)rows;
+    p->dims1 = (int)dims[1];
+    p->dims2 = (int)dims[2];
+}
+
+/* Does a window begin at 16 bytes, and all its rows, in runs of eight? */
+static bool is_aligned(const void *data, const int64_t strides[3])
+{
+    return (uintptr_t)data % 16 == 0 && strides[0] % RUN == 0 && strides[1] % RUN == 0 &&
+           strides[2] % RUN == 0;
+}
+
+void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                 struct tensor bias, enum activation act)
+{
+    const struct cuda_weight *weight = static_cast<const struct cuda_weight *>(w.data);
+    struct cuda_product p = {};
+    p.x = x.data;
+    p.w = weight->data;
+    p.bias = static_cast<const float *>(bias.data);
+    p.out = out.data;
+    p.w_row = weight->row;
+    p.n = (int)weight->n;
+    p.k = (int)weight->k;
+    p.act = act;
+    p.dtype = x.dtype;
+    p.w_dtype = weight->dtype;
+    if (tensor_elements(x) == 0 || tensor_elements(out) == 0)
+        return;
+    set_rows(&p, x, out);
+    p.is_x_aligned = is_aligned(x.data, p.x_strides) && p.k % RUN == 0;
+    p.is_out_aligned = is_aligned(out.data, p.out_strides);
+    cuda_product_run(cuda_use(b), &p);
+}

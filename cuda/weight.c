@@ -1,0 +1,238 @@
+/* Weights: converted on the host into pinned buffers, copied to the device as fast as the bus
+ * goes. Two buffers alternate, so that one is filled (which reads the checkpoint's pages) while
+ * the other is on its way. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda/cuda_internal.h"
+#include "tensor/dtype.h"
+
+/* --- pinned buffers ---------------------------------------------------------------------------*/
+
+enum { N_BUFFERS = 2 };
+static const size_t BUFFER_BYTES = (size_t)16 << 20;
+
+struct cuda_staging {
+    char *buffers[N_BUFFERS];
+    cudaEvent_t events[N_BUFFERS]; /* the buffer has been read */
+    int next;
+};
+
+static void staging_free(struct cuda_staging *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < N_BUFFERS; i++) {
+        if (s->events[i])
+            (void)cudaEventDestroy(s->events[i]);
+        (void)cudaFreeHost(s->buffers[i]);
+    }
+    free(s);
+}
+
+static struct cuda_staging *staging(struct cuda *c, struct error *err)
+{
+    if (c->staging)
+        return c->staging;
+    struct cuda_staging *s = calloc(1, sizeof *s);
+    bool is_done = s != NULL;
+    for (int i = 0; is_done && i < N_BUFFERS; i++) {
+        void *buffer = NULL;
+        is_done = cudaMallocHost(&buffer, BUFFER_BYTES) == cudaSuccess;
+        s->buffers[i] = buffer;
+        is_done = is_done &&
+                  cudaEventCreateWithFlags(&s->events[i], cudaEventDisableTiming) == cudaSuccess;
+    }
+    if (!is_done) {
+        staging_free(s);
+        (void)cudaGetLastError();
+        fail(err, ERR_MEMORY, "no pinned host memory for two buffers of %.0f MiB",
+             (double)BUFFER_BYTES / 0x1p20);
+        return NULL;
+    }
+    c->staging = s;
+    return s;
+}
+
+/* A buffer that nobody reads any more; NULL with the reason in err. */
+static char *staging_take(struct cuda *c, struct error *err)
+{
+    struct cuda_staging *s = staging(c, err);
+    if (!s)
+        return NULL;
+    cudaError_t status = cudaEventSynchronize(s->events[s->next]);
+    if (status != cudaSuccess) {
+        fail(err, ERR_DEVICE, "upload: %s", cudaGetErrorString(status));
+        return NULL;
+    }
+    return s->buffers[s->next];
+}
+
+/* Send the first bytes of the buffer that was taken. */
+static bool staging_send(struct cuda *c, void *to, size_t bytes, struct error *err)
+{
+    struct cuda_staging *s = c->staging;
+    cudaError_t status =
+        cudaMemcpyAsync(to, s->buffers[s->next], bytes, cudaMemcpyHostToDevice, c->stream);
+    if (status == cudaSuccess)
+        status = cudaEventRecord(s->events[s->next], c->stream);
+    if (status != cudaSuccess)
+        return fail(err, ERR_DEVICE, "upload of %.1f MiB: %s", (double)bytes / 0x1p20,
+                    cudaGetErrorString(status));
+    s->next = (s->next + 1) % N_BUFFERS;
+    return true;
+}
+
+bool cuda_stage(struct cuda *c, void *to, const void *host, size_t bytes, struct error *err)
+{
+    for (size_t at = 0; at < bytes; at += BUFFER_BYTES) {
+        size_t n = bytes - at < BUFFER_BYTES ? bytes - at : BUFFER_BYTES;
+        char *buffer = staging_take(c, err);
+        if (!buffer)
+            return false;
+        memcpy(buffer, (const char *)host + at, n);
+        if (!staging_send(c, (char *)to + at, n, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- weights ----------------------------------------------------------------------------------*/
+
+static struct cuda_weight *weight_new(struct cuda *c, size_t bytes, struct error *err)
+{
+    struct cuda_weight *w = calloc(1, sizeof *w);
+    if (!w) {
+        fail(err, ERR_MEMORY, "no memory for a weight");
+        return NULL;
+    }
+    w->data = backend_alloc(&c->backend, bytes, err);
+    if (!w->data) {
+        error_prefix(err, "weight");
+        free(w);
+        return NULL;
+    }
+    w->next = c->weights;
+    c->weights = w;
+    return w;
+}
+
+void cuda_weights_free(struct cuda *c)
+{
+    staging_free(c->staging);
+    c->staging = NULL;
+    while (c->weights) {
+        struct cuda_weight *w = c->weights;
+        c->weights = w->next;
+        (void)cudaFree(w->data);
+        free(w);
+    }
+}
+
+static void convert(void *to, enum dtype to_dtype, const void *from, enum dtype from_dtype,
+                    int64_t first, int64_t n)
+{
+    const char *start = (const char *)from + first * (int64_t)dtype_bytes(from_dtype);
+    if (to_dtype == from_dtype) {
+        memcpy(to, start, (size_t)n * dtype_bytes(to_dtype));
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        dtype_store(to, to_dtype, i, dtype_load(start, from_dtype, i));
+}
+
+/* One output's row, K ordered (kernel row, kernel column, channel), padded with zeros. */
+static void pack_row(const struct cuda_weight *w, struct tensor host, int64_t n, char *to)
+{
+    int64_t taps = w->kernel_y * w->kernel_x, channels = w->k / taps;
+    size_t bytes = dtype_bytes(w->dtype);
+    if (taps == 1) {
+        convert(to, w->dtype, host.data, host.dtype, n * w->k, w->k);
+    } else {
+        for (int64_t i = 0; i < w->k; i++) {
+            int64_t from = (n * channels + i % channels) * taps + i / channels;
+            dtype_store(to, w->dtype, i, dtype_load(host.data, host.dtype, from));
+        }
+    }
+    memset(to + (size_t)w->k * bytes, 0, (size_t)(w->row - w->k) * bytes);
+}
+
+static bool send_rows(struct cuda *c, const struct cuda_weight *w, struct tensor host,
+                      struct error *err)
+{
+    int64_t row_bytes = w->row * (int64_t)dtype_bytes(w->dtype);
+    int64_t rows_each = (int64_t)BUFFER_BYTES / row_bytes;
+    if (rows_each == 0)
+        return fail(err, ERR_INVALID, "a weight of %lld inputs: at most %zu MiB a row",
+                    (long long)w->k, BUFFER_BYTES >> 20);
+    for (int64_t n = 0; n < w->n; n += rows_each) {
+        int64_t rows = w->n - n < rows_each ? w->n - n : rows_each;
+        char *buffer = staging_take(c, err);
+        if (!buffer)
+            return false;
+        for (int64_t r = 0; r < rows; r++)
+            pack_row(w, host, n + r, buffer + r * row_bytes);
+        if (!staging_send(c, (char *)w->data + n * row_bytes, (size_t)(rows * row_bytes), err))
+            return false;
+    }
+    return true;
+}
+
+static bool adopt_packed(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
+{
+    int64_t n = host.dims[0], k = tensor_elements(host) / n;
+    int64_t row = (k + CUDA_ROW - 1) / CUDA_ROW * CUDA_ROW;
+    enum dtype dtype = c->backend.compute == DTYPE_BF16 ? DTYPE_BF16 : host.dtype;
+    struct cuda_weight *w = weight_new(c, (size_t)(n * row) * dtype_bytes(dtype), err);
+    if (!w)
+        return false;
+    w->dtype = dtype;
+    w->n = n;
+    w->k = k;
+    w->row = row;
+    w->kernel_y = host.rank == 4 ? host.dims[2] : 1;
+    w->kernel_x = host.rank == 4 ? host.dims[3] : 1;
+    if (!send_rows(c, w, host, err))
+        return false;
+    *out = host;
+    out->data = w;
+    out->dtype = dtype;
+    out->is_packed = true;
+    return true;
+}
+
+/* A vector as f32, rounded to the compute type first; a table as it is. */
+static bool adopt_plain(struct cuda *c, struct tensor host, enum weight_use use, struct tensor *out,
+                        struct error *err)
+{
+    bool is_vector = use == WEIGHT_VECTOR;
+    enum dtype dtype = is_vector ? DTYPE_F32 : host.dtype;
+    int64_t n = tensor_elements(host);
+    struct cuda_weight *w = weight_new(c, (size_t)n * dtype_bytes(dtype), err);
+    if (!w)
+        return false;
+    *out = host;
+    out->data = w->data;
+    out->dtype = dtype;
+    if (!is_vector)
+        return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
+    float *values = malloc((size_t)n * sizeof *values);
+    if (!values)
+        return fail(err, ERR_MEMORY, "no memory for a vector of %lld", (long long)n);
+    for (int64_t i = 0; i < n; i++)
+        values[i] = dtype_round(c->backend.compute, dtype_load(host.data, host.dtype, i));
+    bool is_done = cuda_stage(c, w->data, values, (size_t)n * sizeof *values, err);
+    free(values);
+    return is_done;
+}
+
+bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
+                struct error *err)
+{
+    struct cuda *c = cuda_use(b);
+    assert(tensor_elements(host) > 0);
+    if (use == WEIGHT_MATRIX || use == WEIGHT_CONV)
+        return adopt_packed(c, host, out, err);
+    return adopt_plain(c, host, use, out, err);
+}
