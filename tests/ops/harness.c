@@ -1,4 +1,4 @@
-/* Operands, comparison and the table of back ends. */
+/* Operands, comparison and the runs. */
 #include "tests/ops/harness.h"
 
 #include <math.h>
@@ -10,33 +10,11 @@
 
 #include <cmocka.h>
 
-#include "cpu/cpu.h"
 #include "tensor/dtype.h"
 
-/* --- back ends --------------------------------------------------------------------------------*/
+/* --- types ------------------------------------------------------------------------------------*/
 
-static bool open_cpu(struct backend **out, enum dtype compute, struct error *err)
-{
-    return cpu_open(out, &(struct cpu_options){.threads = 0, .compute = compute}, err);
-}
-
-static bool open_cpu_one_thread(struct backend **out, enum dtype compute, struct error *err)
-{
-    return cpu_open(out, &(struct cpu_options){.threads = 1, .compute = compute}, err);
-}
-
-/* A new back end joins with one line. */
-static const struct {
-    const char *name;
-    bool (*open)(struct backend **out, enum dtype compute, struct error *err);
-} BACKENDS[] = {
-    {"cpu", open_cpu},
-    {"cpu, 1 thread", open_cpu_one_thread},
-};
-
-enum { EXIT_SKIPPED = 77 };
-
-enum { N_BACKENDS = sizeof BACKENDS / sizeof BACKENDS[0], N_DTYPES = 2 };
+enum { N_DTYPES = 2, EXIT_SKIPPED = 77 };
 
 static const enum dtype DTYPES[N_DTYPES] = {DTYPE_F32, DTYPE_BF16};
 static const double DEFAULT_BOUNDS[N_DTYPES] = {1e-12, 1e-5};
@@ -301,6 +279,7 @@ void *operand_bits(struct lab *lab, struct operand *o) { return download(lab, o)
 
 struct run {
     const struct op_case *op_case;
+    const struct lab_backend *entry;
     struct backend *backend;
     enum dtype dtype;
     char name[128];
@@ -313,17 +292,21 @@ static void run_case(void **state)
         .backend = run->backend, .dtype = run->dtype, .op_case = run->op_case, .random = 1};
     for (const char *c = run->op_case->name; *c; c++)
         lab.random = lab.random * 1099511628211ull + (unsigned char)*c;
+    if (run->entry->before)
+        run->entry->before();
     run->op_case->run(&lab, run->op_case->p);
     operands_free(&lab);
+    if (run->entry->after)
+        run->entry->after();
 }
 
 /* Open what there is; entries of absent devices stay NULL. Returns 0 or the exit code. */
-static int open_all(struct backend *opened[N_BACKENDS * N_DTYPES])
+static int open_all(struct backend **opened)
 {
-    for (int b = 0; b < N_BACKENDS * N_DTYPES; b++) {
-        const char *name = BACKENDS[b / N_DTYPES].name;
+    for (int b = 0; b < lab_n_backends * N_DTYPES; b++) {
+        const char *name = LAB_BACKENDS[b / N_DTYPES].name;
         struct error err = {0};
-        if (BACKENDS[b / N_DTYPES].open(&opened[b], DTYPES[b % N_DTYPES], &err))
+        if (LAB_BACKENDS[b / N_DTYPES].open(&opened[b], DTYPES[b % N_DTYPES], &err))
             continue;
         if (err.code == ERR_DEVICE) {
             printf("skipping %s: %s\n", name, err.text);
@@ -338,26 +321,33 @@ static int open_all(struct backend *opened[N_BACKENDS * N_DTYPES])
 /* One test per case, back end and type. */
 int lab_main(const struct op_case *cases, int n_cases)
 {
-    struct backend *opened[N_BACKENDS * N_DTYPES] = {0};
+    size_t n_opened = (size_t)lab_n_backends * N_DTYPES;
+    struct backend **opened = calloc(n_opened, sizeof(struct backend *));
+    if (!opened)
+        return 1;
     int result = open_all(opened);
-    size_t n_max = (size_t)n_cases * N_BACKENDS * N_DTYPES, n = 0;
+    size_t n_max = (size_t)n_cases * n_opened, n = 0;
     struct CMUnitTest *tests = calloc(n_max, sizeof *tests);
     struct run *runs = calloc(n_max, sizeof *runs);
-    for (int b = 0; tests && runs && b < N_BACKENDS * N_DTYPES; b++) {
+    for (int b = 0; tests && runs && b < lab_n_backends * N_DTYPES; b++) {
         enum dtype dtype = DTYPES[b % N_DTYPES];
         for (int c = 0; opened[b] && c < n_cases; c++, n++) {
-            runs[n] = (struct run){.op_case = &cases[c], .backend = opened[b], .dtype = dtype};
+            runs[n] = (struct run){.op_case = &cases[c],
+                                   .entry = &LAB_BACKENDS[b / N_DTYPES],
+                                   .backend = opened[b],
+                                   .dtype = dtype};
             snprintf(runs[n].name, sizeof runs[n].name, "%s (%s, %s)", cases[c].name,
-                     BACKENDS[b / N_DTYPES].name, dtype_name(dtype));
+                     LAB_BACKENDS[b / N_DTYPES].name, dtype_name(dtype));
             tests[n] = (struct CMUnitTest){
                 .name = runs[n].name, .test_func = run_case, .initial_state = &runs[n]};
         }
     }
     if (result == 0)
         result = _cmocka_run_group_tests("ops", tests, n, NULL, NULL);
-    for (int b = 0; b < N_BACKENDS * N_DTYPES; b++)
+    for (int b = 0; b < lab_n_backends * N_DTYPES; b++)
         backend_close(opened[b]);
     free(runs);
     free(tests);
+    free(opened);
     return result;
 }

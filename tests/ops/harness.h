@@ -1,11 +1,22 @@
 /* Operations on any back end against references in double precision.
  *
  * A case describes one call: it makes operands on the back end under test, calls the operation,
- * computes the reference and compares. Every case runs on every back end of the table in
- * harness.c and in every activation type, as a test of its own. */
+ * computes the reference and compares. Every case runs on every back end of the program's table
+ * and in every activation type, as a test of its own. */
 #pragma once
 
 #include "tensor/ops.h"
+
+/* A back end of the table. The table is linked in: backends_cpu.c here, tests/cuda for devices. */
+struct lab_backend {
+    const char *name;
+    bool (*open)(struct backend **out, enum dtype compute, struct error *err);
+    void (*before)(void); /* each case, or NULL */
+    void (*after)(void);
+};
+
+extern const struct lab_backend LAB_BACKENDS[];
+extern const int lab_n_backends;
 
 /* Where a case runs. */
 struct lab {
