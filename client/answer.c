@@ -129,6 +129,17 @@ static void judge_entry(struct record *r, const struct json *entry, size_t index
     buf_free(&file);
 }
 
+/* One count of usage, by either of its two names; -1 when it is not there. */
+static int64_t read_usage(const struct json *usage, const char *name, const char *other)
+{
+    int64_t value = -1;
+    if (usage && json_type(usage) == JSON_OBJECT) {
+        json_read_int(usage, other, 0, INT32_MAX, &value, NULL);
+        json_read_int(usage, name, 0, INT32_MAX, &value, NULL);
+    }
+    return value;
+}
+
 static void judge_body(struct record *r, const struct answer_source *source)
 {
     struct error err = {0};
@@ -139,7 +150,9 @@ static void judge_body(struct record *r, const struct answer_source *source)
         json_free(tree);
         return;
     }
-    const struct json *data = json_get(tree, "data");
+    const struct json *data = json_get(tree, "data"), *usage = json_get(tree, "usage");
+    r->usage_prompt_tokens = read_usage(usage, "prompt_tokens", "input_tokens");
+    r->usage_completion_tokens = read_usage(usage, "completion_tokens", "output_tokens");
     bool is_list = data && json_type(data) == JSON_ARRAY;
     r->n_returned = is_list ? json_size(data) : 0;
     if (r->n_returned == 0)
@@ -157,6 +170,7 @@ static void judge_body(struct record *r, const struct answer_source *source)
 
 void answer_judge(struct record *r, const struct answer_source *source)
 {
+    r->usage_prompt_tokens = r->usage_completion_tokens = -1;
     judge_transfer(r);
     if (record_succeeded(r))
         judge_status(r);

@@ -18,7 +18,7 @@ enum metric_kind {
 };
 
 /* The console table it stands in. */
-enum metric_table { TABLE_NONE, TABLE_EFFECTIVE, TABLE_MAIN, TABLE_IMAGES };
+enum metric_table { TABLE_NONE, TABLE_EFFECTIVE, TABLE_USAGE, TABLE_MAIN, TABLE_IMAGES };
 
 struct metrics_input;
 

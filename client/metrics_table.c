@@ -1,5 +1,5 @@
-/* The rows. Times inside a record are nanoseconds; the values here are in the units of the table
- * (ms, KB = 1024 bytes). "Window" is the time from the start of the phase to the return of its last
+/* The rows, and the values of a whole run; those of one request are in metrics_record.c.
+ * "Window" is the time from the start of the phase to the return of its last
  * request. Failed requests count in: completed, error and effective rows; nowhere else. */
 #include <math.h>
 #include <stdlib.h>
@@ -7,156 +7,11 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "client/metrics.h"
-
-#define BYTES_PER_KB 1024.0
-
-static double to_ms(int64_t ns) { return (double)ns / (double)NS_PER_MS; }
+#include "client/metrics_record.h"
 
 static double window_s(const struct metrics_input *in)
 {
     return clock_seconds(in->end_ns - in->start_ns);
-}
-
-/* ---- one request ---------------------------------------------------------------------------- */
-
-static bool give(const struct record *r, double value, double *to)
-{
-    *to = value;
-    return record_succeeded(r);
-}
-
-static int64_t between(int64_t from_ns, int64_t to_ns)
-{
-    return from_ns > 0 && to_ns > from_ns ? to_ns - from_ns : 0;
-}
-
-static bool request_latency(const struct record *r, double *v)
-{
-    return give(r, to_ms(r->end_ns - r->start_ns), v);
-}
-
-static bool input_tokens(const struct record *r, double *v)
-{
-    return give(r, (double)r->isl, v) && r->isl >= 0;
-}
-
-static bool output_tokens(const struct record *r, double *v)
-{
-    return give(r, 0, v); /* pictures have no tokens */
-}
-
-static bool error_tokens(const struct record *r, double *v)
-{
-    *v = (double)r->isl;
-    return !record_succeeded(r) && r->isl >= 0;
-}
-
-static bool effective_latency(const struct record *r, double *v)
-{
-    *v = to_ms(r->end_ns - r->due_ns);
-    return true;
-}
-
-static bool due_to_start(const struct record *r, double *v)
-{
-    *v = to_ms(r->start_ns - r->due_ns);
-    return true;
-}
-
-static int64_t sending_ns(const struct record *r)
-{
-    return between(r->send_start_ns, r->send_end_ns);
-}
-static int64_t waiting_ns(const struct record *r) { return between(r->send_end_ns, r->first_ns); }
-static int64_t receiving_ns(const struct record *r) { return between(r->first_ns, r->end_ns); }
-
-static bool http_blocked(const struct record *r, double *v)
-{
-    return give(r, to_ms(r->blocked_ns), v);
-}
-static bool http_dns(const struct record *r, double *v) { return give(r, to_ms(r->dns_ns), v); }
-
-static bool http_connecting(const struct record *r, double *v)
-{
-    return give(r, to_ms(r->connect_ns), v);
-}
-
-static bool http_sending(const struct record *r, double *v)
-{
-    return give(r, to_ms(sending_ns(r)), v);
-}
-static bool http_waiting(const struct record *r, double *v)
-{
-    return give(r, to_ms(waiting_ns(r)), v);
-}
-
-static bool http_receiving(const struct record *r, double *v)
-{
-    return give(r, to_ms(receiving_ns(r)), v);
-}
-
-static bool http_reused(const struct record *r, double *v) { return give(r, r->is_reused, v); }
-
-static bool http_data_sent(const struct record *r, double *v)
-{
-    return give(r, (double)r->payload->size / BYTES_PER_KB, v);
-}
-
-static bool http_chunks_sent(const struct record *r, double *v)
-{
-    return give(r, (double)r->n_chunks_sent, v);
-}
-
-static bool http_data_received(const struct record *r, double *v)
-{
-    return give(r, (double)r->bytes_received / BYTES_PER_KB, v);
-}
-
-static bool http_chunks_received(const struct record *r, double *v)
-{
-    return give(r, (double)r->n_chunks_received, v);
-}
-
-static bool http_overhead(const struct record *r, double *v)
-{
-    return give(r, to_ms(r->blocked_ns + r->dns_ns + r->connect_ns), v);
-}
-
-static bool http_duration(const struct record *r, double *v)
-{
-    return give(r, to_ms(between(r->send_start_ns, r->end_ns)), v);
-}
-
-static bool http_total(const struct record *r, double *v)
-{
-    return give(r,
-                to_ms(r->blocked_ns + r->dns_ns + r->connect_ns + sending_ns(r) + waiting_ns(r) +
-                      receiving_ns(r)),
-                v);
-}
-
-static bool images_returned(const struct record *r, double *v)
-{
-    return give(r, (double)r->n_returned, v);
-}
-
-static bool images_decoded(const struct record *r, double *v)
-{
-    return give(r, (double)r->n_decoded, v);
-}
-
-static bool image_latency(const struct record *r, double *v)
-{
-    return r->n_decoded > 0 && give(r, to_ms(r->end_ns - r->start_ns) / (double)r->n_decoded, v);
-}
-
-/* Mean size of the picture files of a request. */
-static bool image_size(const struct record *r, double *v)
-{
-    double bytes = 0;
-    for (size_t i = 0; i < r->n_returned && r->images; i++)
-        bytes += (double)r->images[i].bytes;
-    return r->n_decoded > 0 && give(r, bytes / BYTES_PER_KB / (double)r->n_returned, v);
 }
 
 /* ---- one run -------------------------------------------------------------------------------- */
@@ -227,21 +82,28 @@ static bool request_throughput(const struct metrics_input *in, struct stats *s)
 static bool token_throughput(const struct metrics_input *in, struct stats *s)
 {
     size_t n;
-    double sum = sum_of(in, input_tokens, &n);
+    double sum = sum_of(in, metric_input_tokens, &n);
     return n > 0 && per_window(in, s, sum);
 }
 
 static bool total_tokens(const struct metrics_input *in, struct stats *s)
 {
     size_t n;
-    double sum = sum_of(in, input_tokens, &n);
+    double sum = sum_of(in, metric_input_tokens, &n);
     return n > 0 && scalar(s, sum);
 }
 
 static bool total_error_tokens(const struct metrics_input *in, struct stats *s)
 {
     size_t n;
-    double sum = sum_of(in, error_tokens, &n);
+    double sum = sum_of(in, metric_error_tokens, &n);
+    return n > 0 && scalar(s, sum);
+}
+
+static bool total_usage_prompt(const struct metrics_input *in, struct stats *s)
+{
+    size_t n;
+    double sum = sum_of(in, metric_usage_prompt, &n);
     return n > 0 && scalar(s, sum);
 }
 
@@ -312,7 +174,7 @@ static bool adjusted_latency(const struct metrics_input *in, struct stats *s)
         return false;
     double *values = xcalloc(in->n_records, sizeof *values);
     for (size_t i = 0; i < in->n_records; i++) {
-        if (!request_latency(in->records[i], &values[i]))
+        if (!metric_request_latency(in->records[i], &values[i]))
             values[i] = INFINITY;
     }
     *s = stats_compute_nearest(values, in->n_records);
@@ -395,11 +257,16 @@ static bool image_throughput(const struct metrics_input *in, struct stats *s)
 
 const struct metric METRICS[] = {
     STEPS("effective_concurrency", "Effective Concurrency", "requests", TABLE_EFFECTIVE, effective_concurrency),
-    HIDDEN("effective_latency", "Effective Latency (CO-aware)", "ms", TABLE_EFFECTIVE, effective_latency),
+    HIDDEN("effective_latency", "Effective Latency (CO-aware)", "ms", TABLE_EFFECTIVE, metric_effective_latency),
 
-    RECORD("request_latency", "Request Latency", "ms", TABLE_MAIN, request_latency),
-    WHOLE("output_sequence_length", "Output Sequence Length", "tokens", TABLE_MAIN, output_tokens),
-    WHOLE("input_sequence_length", "Input Sequence Length", "tokens", TABLE_MAIN, input_tokens),
+    WHOLE("usage_prompt_tokens", "Usage Prompt Tokens", "tokens", TABLE_USAGE, metric_usage_prompt),
+    WHOLE("usage_completion_tokens", "Usage Completion Tokens", "tokens", TABLE_USAGE, metric_usage_completion),
+    SCALAR("total_usage_prompt_tokens", "Total Usage Prompt Tokens", "tokens", TABLE_USAGE, total_usage_prompt),
+    RECORD("usage_prompt_tokens_diff_pct", "Usage Prompt Diff %", "%", TABLE_NONE, metric_usage_prompt_difference),
+
+    RECORD("request_latency", "Request Latency", "ms", TABLE_MAIN, metric_request_latency),
+    WHOLE("output_sequence_length", "Output Sequence Length", "tokens", TABLE_MAIN, metric_output_tokens),
+    WHOLE("input_sequence_length", "Input Sequence Length", "tokens", TABLE_MAIN, metric_input_tokens),
     SCALAR("input_token_throughput", "Input Token Throughput", "tokens/sec", TABLE_MAIN, token_throughput),
     SCALAR("request_throughput", "Request Throughput", "requests/sec", TABLE_MAIN, request_throughput),
     SCALAR("goodput", "Goodput", "requests/sec", TABLE_MAIN, goodput),
@@ -412,35 +279,35 @@ const struct metric METRICS[] = {
     SCALAR("images_returned", "Images Returned", "images", TABLE_IMAGES, total_returned),
     SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),
     SCALAR("image_throughput", "Image Throughput", "images/sec", TABLE_IMAGES, image_throughput),
-    {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, image_latency, NULL},
-    {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, image_size, NULL},
-    {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, images_returned, NULL},
-    {"num_images_decoded", "Images Decoded per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, images_decoded, NULL},
+    {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_latency, NULL},
+    {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_size, NULL},
+    {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_returned, NULL},
+    {"num_images_decoded", "Images Decoded per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_decoded, NULL},
 
     SCALAR("good_request_count", "Good Request Count", "requests", TABLE_NONE, good_count),
     SCALAR("good_request_fraction", "GoodRequestFraction", "ratio", TABLE_NONE, good_fraction),
     SCALAR("benchmark_duration", "Benchmark Duration", "sec", TABLE_NONE, benchmark_duration),
     SCALAR("total_isl", "Total Input Sequence Length", "tokens", TABLE_NONE, total_tokens),
     SCALAR("error_request_count", "Error Request Count", "requests", TABLE_NONE, error_count),
-    {"error_isl", "Error Input Sequence Length", "tokens", METRIC_RECORD, TABLE_NONE, true, true, false, false, error_tokens, NULL},
+    {"error_isl", "Error Input Sequence Length", "tokens", METRIC_RECORD, TABLE_NONE, true, true, false, false, metric_error_tokens, NULL},
     SCALAR("total_error_isl", "Total Error Input Sequence Length", "tokens", TABLE_NONE, total_error_tokens),
     SCALAR("context_overflow_count", "Context Overflow Count", "requests", TABLE_NONE, context_overflows),
-    HIDDEN("credit_to_start_latency", "Credit-to-Start Latency", "ms", TABLE_NONE, due_to_start),
+    HIDDEN("credit_to_start_latency", "Credit-to-Start Latency", "ms", TABLE_NONE, metric_due_to_start),
 
-    RECORD("http_req_blocked", "HTTP Blocked", "ms", TABLE_NONE, http_blocked),
-    RECORD("http_req_dns_lookup", "HTTP DNS Lookup", "ms", TABLE_NONE, http_dns),
-    RECORD("http_req_connecting", "HTTP Connecting", "ms", TABLE_NONE, http_connecting),
-    RECORD("http_req_sending", "HTTP Sending", "ms", TABLE_NONE, http_sending),
-    RECORD("http_req_waiting", "HTTP Waiting (TTFB)", "ms", TABLE_NONE, http_waiting),
-    RECORD("http_req_receiving", "HTTP Receiving", "ms", TABLE_NONE, http_receiving),
-    WHOLE("http_req_connection_reused", "HTTP Connection Reused", "ratio", TABLE_NONE, http_reused),
-    RECORD("http_req_data_sent", "HTTP Data Sent", "KB", TABLE_NONE, http_data_sent),
-    WHOLE("http_req_chunks_sent", "HTTP Chunks Sent", "count", TABLE_NONE, http_chunks_sent),
-    RECORD("http_req_data_received", "HTTP Data Received", "KB", TABLE_NONE, http_data_received),
-    WHOLE("http_req_chunks_received", "HTTP Chunks Received", "count", TABLE_NONE, http_chunks_received),
-    RECORD("http_req_connection_overhead", "HTTP Connection Overhead", "ms", TABLE_NONE, http_overhead),
-    RECORD("http_req_duration", "HTTP Duration (excl. conn)", "ms", TABLE_NONE, http_duration),
-    RECORD("http_req_total", "HTTP Total Time", "ms", TABLE_NONE, http_total),
+    RECORD("http_req_blocked", "HTTP Blocked", "ms", TABLE_NONE, metric_http_blocked),
+    RECORD("http_req_dns_lookup", "HTTP DNS Lookup", "ms", TABLE_NONE, metric_http_dns),
+    RECORD("http_req_connecting", "HTTP Connecting", "ms", TABLE_NONE, metric_http_connecting),
+    RECORD("http_req_sending", "HTTP Sending", "ms", TABLE_NONE, metric_http_sending),
+    RECORD("http_req_waiting", "HTTP Waiting (TTFB)", "ms", TABLE_NONE, metric_http_waiting),
+    RECORD("http_req_receiving", "HTTP Receiving", "ms", TABLE_NONE, metric_http_receiving),
+    WHOLE("http_req_connection_reused", "HTTP Connection Reused", "ratio", TABLE_NONE, metric_http_reused),
+    RECORD("http_req_data_sent", "HTTP Data Sent", "KB", TABLE_NONE, metric_http_data_sent),
+    WHOLE("http_req_chunks_sent", "HTTP Chunks Sent", "count", TABLE_NONE, metric_http_chunks_sent),
+    RECORD("http_req_data_received", "HTTP Data Received", "KB", TABLE_NONE, metric_http_data_received),
+    WHOLE("http_req_chunks_received", "HTTP Chunks Received", "count", TABLE_NONE, metric_http_chunks_received),
+    RECORD("http_req_connection_overhead", "HTTP Connection Overhead", "ms", TABLE_NONE, metric_http_overhead),
+    RECORD("http_req_duration", "HTTP Duration (excl. conn)", "ms", TABLE_NONE, metric_http_duration),
+    RECORD("http_req_total", "HTTP Total Time", "ms", TABLE_NONE, metric_http_total),
 
     STEPS("effective_decode_throughput", "Effective Decode Throughput", "tokens/sec", TABLE_NONE, no_tokens),
     STEPS("effective_prefill_throughput", "Effective Prefill Throughput", "tokens/sec", TABLE_NONE, no_tokens),

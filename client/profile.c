@@ -377,9 +377,9 @@ static int run_profile(struct run *run, struct error *err)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the first thread: all inherit it */
     if (!set_up(run, err))
         return fail_run(err);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     bool ok = execute(run, &signals, err);
     if (ok && run->error.code != ERR_NONE) /* the server never became ready */
         return fail_run(&run->error);

@@ -75,14 +75,15 @@ struct record {
 
     /* the verdict, by records */
     struct record_error error;
-    int64_t isl;                 /* tokens of the prompt; -1 without a tokenizer */
-    size_t n_returned;           /* entries of data[] */
-    size_t n_decoded;            /* pictures that decode */
-    struct record_image *images; /* owned, n_returned of them */
-    bool is_good;                /* meets every --goodput objective */
-    void *transport;             /* the transport's own state while in flight */
-    size_t slot;                 /* where load keeps it while in flight */
-    struct record *next;         /* in a queue */
+    int64_t isl; /* tokens of the prompt; -1 without a tokenizer */
+    int64_t usage_prompt_tokens, usage_completion_tokens; /* as the server counts; -1: not told */
+    size_t n_returned;                                    /* entries of data[] */
+    size_t n_decoded;                                     /* pictures that decode */
+    struct record_image *images;                          /* owned, n_returned of them */
+    bool is_good;                                         /* meets every --goodput objective */
+    void *transport;     /* the transport's own state while in flight */
+    size_t slot;         /* where load keeps it while in flight */
+    struct record *next; /* in a queue */
 };
 
 static inline bool record_succeeded(const struct record *r) { return r->error.message == NULL; }

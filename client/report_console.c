@@ -263,6 +263,7 @@ void report_console(struct buf *out, const struct report *r)
     }
     put_metrics(out, &p->metrics, TABLE_EFFECTIVE,
                 "fluxperf | Image Generation Metrics: Effective");
+    put_metrics(out, &p->metrics, TABLE_USAGE, "fluxperf | Image Generation Metrics: Usage");
     put_metrics(out, &p->metrics, TABLE_MAIN, "fluxperf | Image Generation Metrics");
     put_metrics(out, &p->metrics, TABLE_IMAGES, "fluxperf | Images");
 }

@@ -18,6 +18,8 @@ static void init_record(struct run_fixture *f, int i, int64_t start_ms, int64_t 
     r->first_ns = r->end_ns - 5 * FIXTURE_MS;
     r->bytes_received = 2048;
     r->isl = 7 - i % 2;
+    r->usage_prompt_tokens = 8;
+    r->usage_completion_tokens = -1;
     r->n_returned = r->n_decoded = 1;
     r->images = &f->image;
     f->all[i] = r;

@@ -147,6 +147,20 @@ static void pictures_by_address_are_fetched(void **state)
     record_free(r);
 }
 
+static void usage_is_read_by_either_name(void **state)
+{
+    (void)state;
+    struct record *r = judge(200, "{\"data\":[],\"usage\":{\"prompt_tokens\":8,\"input_tokens\":7,"
+                                  "\"output_tokens\":0}}");
+    assert_int_equal(r->usage_prompt_tokens, 8);
+    assert_int_equal(r->usage_completion_tokens, 0);
+    record_free(r);
+    r = judge(200, "{\"data\":[],\"usage\":{\"input_tokens\":9,\"output_tokens\":\"x\"}}");
+    assert_int_equal(r->usage_prompt_tokens, 9);
+    assert_int_equal(r->usage_completion_tokens, -1);
+    record_free(r);
+}
+
 static void transfers_that_failed_have_no_code(void **state)
 {
     (void)state;
@@ -189,6 +203,7 @@ int main(void)
         cmocka_unit_test(status_outside_2xx_is_code_reason_and_body),
         cmocka_unit_test(answers_without_pictures_are_failures),
         cmocka_unit_test(pictures_by_address_are_fetched),
+        cmocka_unit_test(usage_is_read_by_either_name),
         cmocka_unit_test(transfers_that_failed_have_no_code),
         cmocka_unit_test(messages_are_valid_text),
     };

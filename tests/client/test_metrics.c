@@ -45,6 +45,8 @@ static void scalars_follow_their_formulas(void **state)
     near(get(&f, "images_returned")->avg, 3);
     near(get(&f, "images_decoded")->avg, 3);
     near(get(&f, "image_throughput")->avg, 3);
+    near(get(&f, "total_usage_prompt_tokens")->avg, 24);
+    assert_null(metrics_get(&f.report.phases[0].metrics, "usage_completion_tokens"));
     run_fixture_free(&f);
 }
 
@@ -73,6 +75,8 @@ static void request_values_follow_their_formulas(void **state)
     near(get(&f, "image_file_size")->avg, 0.5);
     near(get(&f, "input_sequence_length")->avg, 20.0 / 3);
     near(get(&f, "error_isl")->avg, 6);
+    near(get(&f, "usage_prompt_tokens")->avg, 8);
+    near(get(&f, "usage_prompt_tokens_diff_pct")->max, 100.0 / 3); /* 8 for 6 */
     run_fixture_free(&f);
 }
 

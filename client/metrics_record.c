@@ -1,0 +1,170 @@
+/* Times inside a record are nanoseconds; the values here are in the units of the table (ms, KB =
+ * 1024 bytes). */
+#include "client/metrics_record.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+
+#define BYTES_PER_KB 1024.0
+
+static double to_ms(int64_t ns) { return (double)ns / (double)NS_PER_MS; }
+
+static bool give(const struct record *r, double value, double *to)
+{
+    *to = value;
+    return record_succeeded(r);
+}
+
+static int64_t between(int64_t from_ns, int64_t to_ns)
+{
+    return from_ns > 0 && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+bool metric_request_latency(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->end_ns - r->start_ns), v);
+}
+
+bool metric_input_tokens(const struct record *r, double *v)
+{
+    return give(r, (double)r->isl, v) && r->isl >= 0;
+}
+
+bool metric_output_tokens(const struct record *r, double *v)
+{
+    return give(r, 0, v); /* pictures have no tokens */
+}
+
+bool metric_error_tokens(const struct record *r, double *v)
+{
+    *v = (double)r->isl;
+    return !record_succeeded(r) && r->isl >= 0;
+}
+
+bool metric_effective_latency(const struct record *r, double *v)
+{
+    *v = to_ms(r->end_ns - r->due_ns);
+    return true;
+}
+
+bool metric_due_to_start(const struct record *r, double *v)
+{
+    *v = to_ms(r->start_ns - r->due_ns);
+    return true;
+}
+
+static int64_t sending_ns(const struct record *r)
+{
+    return between(r->send_start_ns, r->send_end_ns);
+}
+static int64_t waiting_ns(const struct record *r) { return between(r->send_end_ns, r->first_ns); }
+static int64_t receiving_ns(const struct record *r) { return between(r->first_ns, r->end_ns); }
+
+bool metric_http_blocked(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->blocked_ns), v);
+}
+bool metric_http_dns(const struct record *r, double *v) { return give(r, to_ms(r->dns_ns), v); }
+
+bool metric_http_connecting(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->connect_ns), v);
+}
+
+bool metric_http_sending(const struct record *r, double *v)
+{
+    return give(r, to_ms(sending_ns(r)), v);
+}
+bool metric_http_waiting(const struct record *r, double *v)
+{
+    return give(r, to_ms(waiting_ns(r)), v);
+}
+
+bool metric_http_receiving(const struct record *r, double *v)
+{
+    return give(r, to_ms(receiving_ns(r)), v);
+}
+
+bool metric_http_reused(const struct record *r, double *v) { return give(r, r->is_reused, v); }
+
+bool metric_http_data_sent(const struct record *r, double *v)
+{
+    return give(r, (double)r->payload->size / BYTES_PER_KB, v);
+}
+
+bool metric_http_chunks_sent(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_chunks_sent, v);
+}
+
+bool metric_http_data_received(const struct record *r, double *v)
+{
+    return give(r, (double)r->bytes_received / BYTES_PER_KB, v);
+}
+
+bool metric_http_chunks_received(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_chunks_received, v);
+}
+
+bool metric_http_overhead(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->blocked_ns + r->dns_ns + r->connect_ns), v);
+}
+
+bool metric_http_duration(const struct record *r, double *v)
+{
+    return give(r, to_ms(between(r->send_start_ns, r->end_ns)), v);
+}
+
+bool metric_http_total(const struct record *r, double *v)
+{
+    return give(r,
+                to_ms(r->blocked_ns + r->dns_ns + r->connect_ns + sending_ns(r) + waiting_ns(r) +
+                      receiving_ns(r)),
+                v);
+}
+
+bool metric_usage_prompt(const struct record *r, double *v)
+{
+    return give(r, (double)r->usage_prompt_tokens, v) && r->usage_prompt_tokens >= 0;
+}
+
+bool metric_usage_completion(const struct record *r, double *v)
+{
+    return give(r, (double)r->usage_completion_tokens, v) && r->usage_completion_tokens >= 0;
+}
+
+/* How far the server's count of the prompt is from ours. */
+bool metric_usage_prompt_difference(const struct record *r, double *v)
+{
+    if (r->usage_prompt_tokens < 0 || r->isl <= 0)
+        return false;
+    double own = (double)r->isl;
+    return give(r, fabs((double)r->usage_prompt_tokens - own) / own * 100, v);
+}
+
+bool metric_images_returned(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_returned, v);
+}
+
+bool metric_images_decoded(const struct record *r, double *v)
+{
+    return give(r, (double)r->n_decoded, v);
+}
+
+bool metric_image_latency(const struct record *r, double *v)
+{
+    return r->n_decoded > 0 && give(r, to_ms(r->end_ns - r->start_ns) / (double)r->n_decoded, v);
+}
+
+/* Mean size of the picture files of a request. */
+bool metric_image_size(const struct record *r, double *v)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < r->n_returned && r->images; i++)
+        bytes += (double)r->images[i].bytes;
+    return r->n_decoded > 0 && give(r, bytes / BYTES_PER_KB / (double)r->n_returned, v);
+}
