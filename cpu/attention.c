@@ -163,8 +163,8 @@ static bool attention_prepare(struct attention *a)
                              (j == 0 ? a->keys >= KEYS : last_k > 0);
             if (!is_needed)
                 continue;
-            a->scores[i][j] = gemm_prepare(a->cpu, rows[i], keys[j], a->depth);
-            a->values[i][j] = gemm_prepare(a->cpu, rows[i], a->width, keys[j]);
+            a->scores[i][j] = gemm_prepare(a->cpu, DTYPE_F32, rows[i], keys[j], a->depth);
+            a->values[i][j] = gemm_prepare(a->cpu, DTYPE_F32, rows[i], a->width, keys[j]);
             if (!a->scores[i][j] || !a->values[i][j])
                 return false;
             size_t s = gemm_scratch_bytes(a->scores[i][j]);

@@ -92,7 +92,7 @@ static bool gathered_prepare(struct gathered *c, int64_t pixels)
                              (j == 0 ? c->w->n >= CPU_PANEL : last_width > 0);
             if (!is_needed)
                 continue;
-            c->tiles[i][j] = gemm_prepare(c->cpu, rows[i], widths[j], k);
+            c->tiles[i][j] = gemm_prepare(c->cpu, DTYPE_F32, rows[i], widths[j], k);
             if (!c->tiles[i][j])
                 return false;
             size_t bytes = align64(gemm_scratch_bytes(c->tiles[i][j]));

@@ -8,7 +8,8 @@
  * Results are the same bits for the same inputs, whatever the number of threads: work is cut by
  * shape alone and no sum is split between threads. Another instruction set sums in another order.
  *
- * compute BF16 stores activations and weights as bf16 and multiplies in f32. */
+ * compute BF16 stores activations and weights as bf16. linear multiplies bf16 and sums in f32 where
+ * the processor can (AVX512_BF16, AMX); everything else is widened and computed in f32. */
 #pragma once
 
 #include "tensor/backend.h"

@@ -46,6 +46,7 @@ struct cpu_weight {
     void *data;                 /* owned */
     enum dtype dtype;           /* F32, BF16 or F16 */
     int64_t n, k;               /* outputs, inputs */
+    bool is_paired;             /* bf16 panels [K / 2][CPU_PANEL][2], for bf16 dot products */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
 };
 
@@ -62,19 +63,21 @@ struct dnnl_stream *gemm_stream(const struct gemm *g); /* of the calling thread 
 struct gemm *gemm_open(int threads, struct error *err);
 void gemm_close(struct gemm *g);
 
-/* A product prepared for one shape: c[m][n] = a[m][k] b[k][n], all f32 and dense, b cut into
- * panels of CPU_PANEL columns like a weight; n <= CPU_PANEL or a multiple of it. */
+/* A product prepared for one shape: c[m][n] = a[m][k] b[k][n], all dense and c f32. Operands F32:
+ * b is cut into panels of CPU_PANEL columns like a weight; n <= CPU_PANEL or a multiple of it.
+ * Operands BF16: n is CPU_PANEL and b a paired panel. */
 struct gemm_tile;
 
-/* Find or prepare one; NULL sets the back end's fault. Not inside a parallel region. The pointer
- * lasts for the current operation. */
-const struct gemm_tile *gemm_prepare(struct cpu *cpu, int64_t m, int64_t n, int64_t k);
+/* Find or prepare one. Not inside a parallel region. The pointer lasts for the current operation.
+ * F32 always succeeds; BF16 gives NULL when the processor has no bf16 dot products. */
+const struct gemm_tile *gemm_prepare(struct cpu *cpu, enum dtype operands, int64_t m, int64_t n,
+                                     int64_t k);
 
 /* Bytes of scratch that one execution needs. */
 size_t gemm_scratch_bytes(const struct gemm_tile *t);
 
 /* Run it on the calling thread. scratch is the thread's own; false when the library failed. */
-bool gemm_run(const struct gemm_tile *t, float *c, const float *a, const float *b, void *scratch);
+bool gemm_run(const struct gemm_tile *t, float *c, const void *a, const void *b, void *scratch);
 
 /* --- convolutions (conv.c, conv_gather.c) -----------------------------------------------------*/
 

@@ -6,6 +6,9 @@
  * 16-bit weights are read once from memory, every thread is busy, and neither the cut nor the
  * order of sums depends on the number of threads.
  *
+ * With compute bf16 and a processor that multiplies bf16 (AVX512_BF16, AMX), panels are paired,
+ * and activations and weights go into the product as they are; elsewhere both are widened.
+ *
  * A panel [K][64] of f32 is, byte for byte, the blocked form that oneDNN's AVX-512 product prefers
  * when K is a multiple of 16. Elsewhere (older processors, odd K) the same panel is an ordinary
  * row-major matrix for dnnl_sgemm. */
@@ -23,6 +26,7 @@ enum {
 
 struct gemm_tile {
     int64_t m, n, k;
+    enum dtype operands;
     uint64_t used; /* when, for replacing the oldest */
     const struct gemm *gemm;
     /* What oneDNN prepared; NULL: dnnl_sgemm is used. Owned. */
@@ -94,20 +98,32 @@ static bool is_panel_order(const dnnl_memory_desc_t *b, int64_t n, int64_t k)
            f->strides[0] == f->inner_blks[0] * width && f->strides[1] == k * width;
 }
 
+/* Is this the memory order of one paired panel? */
+static bool is_paired_order(const dnnl_memory_desc_t *b, int64_t k)
+{
+    const dnnl_blocking_desc_t *f = &b->format_desc.blocking;
+    const int64_t *blocks = f->inner_blks, *axes = f->inner_idxs;
+    if (b->format_kind != dnnl_blocked || f->inner_nblks != 3 || k % (2 * blocks[0]) != 0)
+        return false;
+    return axes[0] == 0 && axes[1] == 1 && axes[2] == 0 && blocks[1] == CPU_PANEL &&
+           blocks[2] == 2 && f->strides[0] == 2 * blocks[0] * CPU_PANEL;
+}
+
 /* Prepare t by oneDNN's matmul, if it takes panels as they are. */
 static bool tile_prepare(struct gemm_tile *t)
 {
     dnnl_dims_t a_dims = {t->m, t->k}, b_dims = {t->k, t->n}, c_dims = {t->m, t->n};
     /* Dense: with gaps between rows oneDNN 2.6 is a tenth slower (measured on AVX-512). */
     dnnl_dims_t a_strides = {t->k, 1}, c_strides = {t->n, 1};
+    dnnl_data_type_t operands = t->operands == DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
     dnnl_memory_desc_t any;
     dnnl_matmul_desc_t desc;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     bool is_ready = false;
-    if (dnnl_memory_desc_init_by_strides(&t->a, 2, a_dims, dnnl_f32, a_strides) != dnnl_success ||
+    if (dnnl_memory_desc_init_by_strides(&t->a, 2, a_dims, operands, a_strides) != dnnl_success ||
         dnnl_memory_desc_init_by_strides(&t->c, 2, c_dims, dnnl_f32, c_strides) != dnnl_success ||
-        dnnl_memory_desc_init_by_tag(&any, 2, b_dims, dnnl_f32, dnnl_format_tag_any) !=
+        dnnl_memory_desc_init_by_tag(&any, 2, b_dims, operands, dnnl_format_tag_any) !=
             dnnl_success ||
         dnnl_matmul_desc_init(&desc, &t->a, &any, NULL, &t->c) != dnnl_success ||
         dnnl_primitive_attr_create(&attr) != dnnl_success)
@@ -116,8 +132,9 @@ static bool tile_prepare(struct gemm_tile *t)
     if (dnnl_primitive_desc_create(&pd, &desc, attr, t->gemm->engine, NULL) == dnnl_success) {
         t->b = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
         t->scratch = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-        is_ready = is_panel_order(&t->b, t->n, t->k) &&
-                   dnnl_primitive_create(&t->primitive, pd) == dnnl_success;
+        bool is_ours = t->operands == DTYPE_BF16 ? is_paired_order(&t->b, t->k)
+                                                 : is_panel_order(&t->b, t->n, t->k);
+        is_ready = is_ours && dnnl_primitive_create(&t->primitive, pd) == dnnl_success;
         dnnl_primitive_desc_destroy(pd);
     }
     dnnl_primitive_attr_destroy(attr);
@@ -138,25 +155,28 @@ static struct gemm_tile *tile_slot(struct gemm *g)
     return oldest;
 }
 
-const struct gemm_tile *gemm_prepare(struct cpu *cpu, int64_t m, int64_t n, int64_t k)
+const struct gemm_tile *gemm_prepare(struct cpu *cpu, enum dtype operands, int64_t m, int64_t n,
+                                     int64_t k)
 {
     struct gemm *g = cpu->gemm;
+    struct gemm_tile *t = NULL;
     assert(n <= CPU_PANEL || n % CPU_PANEL == 0);
     assert(m > 0 && n > 0 && k > 0);
-    for (int i = 0; i < g->n_tiles; i++) {
-        struct gemm_tile *t = &g->tiles[i];
-        if (t->m == m && t->n == n && t->k == k) {
-            t->used = ++g->clock;
-            return t;
-        }
+    for (int i = 0; i < g->n_tiles && !t; i++) {
+        struct gemm_tile *known = &g->tiles[i];
+        if (known->m == m && known->n == n && known->k == k && known->operands == operands)
+            t = known;
     }
-    struct gemm_tile *t = tile_slot(g);
-    *t = (struct gemm_tile){.m = m, .n = n, .k = k, .gemm = g, .used = ++g->clock};
-    int threads = cpu_library_threads(1); /* the cut that oneDNN plans is for one thread */
-    if (!tile_prepare(t))
-        t->primitive = NULL;
-    cpu_library_threads(threads);
-    return t;
+    if (!t) {
+        t = tile_slot(g);
+        *t = (struct gemm_tile){.m = m, .n = n, .k = k, .operands = operands, .gemm = g};
+        int threads = cpu_library_threads(1); /* the cut that oneDNN plans is for one thread */
+        if (!tile_prepare(t))
+            t->primitive = NULL;
+        cpu_library_threads(threads);
+    }
+    t->used = ++g->clock;
+    return t->primitive || operands == DTYPE_F32 ? t : NULL;
 }
 
 size_t gemm_scratch_bytes(const struct gemm_tile *t)
@@ -176,7 +196,7 @@ static bool run_sgemm(const struct gemm_tile *t, float *c, const float *a, const
     return true;
 }
 
-bool gemm_run(const struct gemm_tile *t, float *c, const float *a, const float *b, void *scratch)
+bool gemm_run(const struct gemm_tile *t, float *c, const void *a, const void *b, void *scratch)
 {
     if (!t->primitive)
         return run_sgemm(t, c, a, b);
@@ -258,7 +278,8 @@ static int64_t group_offset(const struct linear_rows *r, const int64_t *strides,
 struct linear {
     struct cpu *cpu;
     const struct cpu_weight *w;
-    const float *x; /* [m][k], dense */
+    const void *x; /* [m][k], dense, of type operands */
+    enum dtype operands;
     int64_t m;
     void *out; /* row stride ldo, of out_dtype */
     int64_t ldo;
@@ -302,45 +323,64 @@ static void linear_few_rows(const struct linear *l, char *work)
     for (int64_t p = 0; p < panels; p++) {
         float *tile = (float *)(work + (size_t)cpu_thread() * thread_bytes);
         int64_t column = p * CPU_PANEL, width = min_i64(l->w->n - column, CPU_PANEL);
-        kernels->gemv(tile, width, l->x, l->w->k, l->m, panel_data(l->w, p), l->w->dtype, l->w->k,
-                      width);
+        kernels->gemv(tile, width, l->x, l->w->k, l->m, panel_data(l->w, p), l->w->dtype,
+                      l->w->is_paired, l->w->k, width);
         tile_store(l, tile, 0, l->m, column, width);
     }
 }
 
-static bool linear_prepare(struct linear *l)
+/* Find the products that l needs with operands of that type; false when there are none. */
+static bool prepare_tiles(struct linear *l, enum dtype operands)
 {
     int64_t last_rows = l->m % TILE_ROWS, last_width = l->w->n % CPU_PANEL;
     int64_t rows[2] = {TILE_ROWS, last_rows}, widths[2] = {CPU_PANEL, last_width};
-    l->panel_bytes =
-        l->w->dtype == DTYPE_F32 ? 0 : align64((size_t)l->w->k * CPU_PANEL * sizeof(float));
-    l->tile_bytes = (size_t)TILE_ROWS * CPU_PANEL * sizeof(float);
-    if (l->m <= CPU_GEMV_ROWS)
-        return true;
     for (int i = 0; i < 2; i++) {
         for (int j = 0; j < 2; j++) {
             bool is_needed = (i == 0 ? l->m >= TILE_ROWS : last_rows > 0) &&
                              (j == 0 ? l->w->n >= CPU_PANEL : last_width > 0);
             if (!is_needed)
                 continue;
-            l->tiles[i][j] = gemm_prepare(l->cpu, rows[i], widths[j], l->w->k);
+            l->tiles[i][j] = gemm_prepare(l->cpu, operands, rows[i], widths[j], l->w->k);
             if (!l->tiles[i][j])
                 return false;
             size_t bytes = align64(gemm_scratch_bytes(l->tiles[i][j]));
             l->scratch_bytes = bytes > l->scratch_bytes ? bytes : l->scratch_bytes;
         }
     }
+    l->operands = operands;
     return true;
+}
+
+static void linear_prepare(struct linear *l, enum dtype x_dtype)
+{
+    l->operands = DTYPE_F32;
+    l->tile_bytes = (size_t)TILE_ROWS * CPU_PANEL * sizeof(float);
+    if (l->m <= CPU_GEMV_ROWS)
+        return;
+    bool is_native = x_dtype == DTYPE_BF16 && l->w->is_paired && prepare_tiles(l, DTYPE_BF16);
+    if (!is_native)
+        (void)prepare_tiles(l, DTYPE_F32);
+    if (l->w->dtype != l->operands)
+        l->panel_bytes = align64((size_t)l->w->k * CPU_PANEL * sizeof(float));
+}
+
+/* A panel in the type of the product. */
+static void widen_panel(const struct linear *l, float *to, const void *panel, int64_t width)
+{
+    if (l->w->is_paired)
+        l->cpu->kernels->widen_pairs(to, panel, l->w->k);
+    else
+        l->cpu->kernels->widen(to, panel, l->w->dtype, l->w->k * width);
 }
 
 static void linear_many_rows(const struct linear *l, char *work)
 {
-    const struct cpu_kernels *kernels = l->cpu->kernels;
     int64_t panels = (l->w->n + CPU_PANEL - 1) / CPU_PANEL;
     int64_t strips = (l->m + TILE_ROWS - 1) / TILE_ROWS;
     size_t thread_bytes = linear_thread_bytes(l);
     /* All strips of a panel go to one thread while there are panels enough: widened once. */
     int64_t run = panels >= 4 * (int64_t)l->cpu->threads ? strips : 1;
+    int64_t x_bytes = (int64_t)dtype_bytes(l->operands);
     bool is_done = true;
 #pragma omp parallel num_threads(l->cpu->threads) reduction(&& : is_done)
     {
@@ -353,16 +393,17 @@ static void linear_many_rows(const struct linear *l, char *work)
             int64_t p = t / strips, row = t % strips * TILE_ROWS;
             int64_t rows = min_i64(l->m - row, TILE_ROWS), column = p * CPU_PANEL;
             int64_t width = min_i64(l->w->n - column, CPU_PANEL);
-            const float *panel = (const float *)panel_data(l->w, p);
-            if (l->w->dtype != DTYPE_F32) {
+            const void *panel = panel_data(l->w, p);
+            if (l->panel_bytes > 0) {
                 if (widened != p)
-                    kernels->widen((float *)buffer, panel, l->w->dtype, l->w->k * width);
+                    widen_panel(l, (float *)buffer, panel, width);
                 widened = p;
-                panel = (const float *)buffer;
+                panel = buffer;
             }
             float *tile = (float *)tile_buffer;
-            is_done = gemm_run(l->tiles[rows < TILE_ROWS][width < CPU_PANEL], tile,
-                               l->x + row * l->w->k, panel, tile_buffer + l->tile_bytes) &&
+            const char *x = (const char *)l->x + row * l->w->k * x_bytes;
+            is_done = gemm_run(l->tiles[rows < TILE_ROWS][width < CPU_PANEL], tile, x, panel,
+                               tile_buffer + l->tile_bytes) &&
                       is_done;
             tile_store(l, tile, row, rows, column, width);
         }
@@ -371,16 +412,20 @@ static void linear_many_rows(const struct linear *l, char *work)
         fail(&l->cpu->backend.fault, ERR_INTERNAL, "linear: oneDNN failed");
 }
 
-/* Rows of x that the product can't read in place (16-bit, or not dense) as dense f32. */
-static void widen_rows(const struct cpu *cpu, float *to, struct tensor x, int64_t offset,
-                       int64_t rows, int64_t stride)
+/* Rows of x that the product can't read in place, as dense rows of its type. */
+static void gather_rows(const struct linear *l, void *to, struct tensor x, int64_t offset,
+                        int64_t stride)
 {
-    int64_t k = x.dims[x.rank - 1];
-#pragma omp parallel for num_threads(cpu->threads) if (rows > CPU_GEMV_ROWS) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
+    int64_t k = l->w->k, bytes = (int64_t)dtype_bytes(l->operands);
+#pragma omp parallel for num_threads(l->cpu->threads) if (l->m > CPU_GEMV_ROWS) schedule(static)
+    for (int64_t r = 0; r < l->m; r++) {
         const char *from =
             (const char *)x.data + (offset + r * stride) * (int64_t)dtype_bytes(x.dtype);
-        cpu->kernels->widen(to + r * k, from, x.dtype, k);
+        char *row = (char *)to + r * k * bytes;
+        if (x.dtype == l->operands)
+            memcpy(row, from, (size_t)(k * bytes));
+        else
+            l->cpu->kernels->widen((float *)row, from, x.dtype, k);
     }
 }
 
@@ -398,10 +443,9 @@ void cpu_linear(struct backend *b, struct tensor out, struct tensor x, struct te
                        .act = act};
     if (tensor_elements(x) == 0 || tensor_elements(out) == 0)
         return;
-    bool is_direct = x.dtype == DTYPE_F32 && (rows.x_stride == l.w->k || rows.m == 1);
-    size_t x_bytes = is_direct ? 0 : align64((size_t)(l.m * l.w->k) * sizeof(float));
-    if (!linear_prepare(&l))
-        return;
+    linear_prepare(&l, x.dtype);
+    bool is_direct = x.dtype == l.operands && (rows.x_stride == l.w->k || rows.m == 1);
+    size_t x_bytes = is_direct ? 0 : align64((size_t)(l.m * l.w->k) * dtype_bytes(l.operands));
     char *work = cpu_work(cpu, x_bytes + (size_t)cpu->threads * linear_thread_bytes(&l));
     if (!work)
         return;
@@ -409,9 +453,9 @@ void cpu_linear(struct backend *b, struct tensor out, struct tensor x, struct te
         int64_t offset = group_offset(&rows, rows.x_strides, g);
         l.out = (char *)out.data +
                 group_offset(&rows, rows.out_strides, g) * (int64_t)dtype_bytes(out.dtype);
-        l.x = is_direct ? (const float *)x.data + offset : (const float *)work;
+        l.x = is_direct ? (const char *)x.data + offset * (int64_t)dtype_bytes(x.dtype) : work;
         if (!is_direct)
-            widen_rows(cpu, (float *)work, x, offset, l.m, rows.x_stride);
+            gather_rows(&l, work, x, offset, rows.x_stride);
         if (l.m <= CPU_GEMV_ROWS)
             linear_few_rows(&l, work + x_bytes);
         else

@@ -33,12 +33,13 @@ void KERNEL(group_norm)(struct backend *b, struct tensor out, struct tensor x, s
 /* rows.c */
 void KERNEL(widen)(float *to, const void *from, enum dtype dtype, int64_t n);
 void KERNEL(narrow)(void *to, enum dtype dtype, const float *from, int64_t n);
+void KERNEL(widen_pairs)(float *to, const void *panel, int64_t k);
 void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
                        size_t elem_bytes);
 void KERNEL(finish)(void *out, enum dtype dtype, int64_t stride, float *tile, int64_t rows,
                     int64_t n, const float *bias, enum activation act);
 void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                  const void *panel, enum dtype dtype, int64_t k, int64_t n);
+                  const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n);
 void KERNEL(softmax)(float *scores, int64_t rows, int64_t n, int64_t stride, const int64_t *n_valid,
                      float scale, const float *bias, int64_t bias_row, int64_t bias_col, float *max,
                      float *sum, float *decay);

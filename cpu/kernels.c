@@ -22,6 +22,7 @@ const struct cpu_kernels KERNEL(cpu_kernels) = {
     .to_rgb8 = KERNEL(to_rgb8),
     .widen = KERNEL(widen),
     .narrow = KERNEL(narrow),
+    .widen_pairs = KERNEL(widen_pairs),
     .transpose = KERNEL(transpose),
     .finish = KERNEL(finish),
     .gemv = KERNEL(gemv),

@@ -39,6 +39,9 @@ struct cpu_kernels {
     void (*widen)(float *to, const void *from, enum dtype dtype, int64_t n);
     void (*narrow)(void *to, enum dtype dtype, const float *from, int64_t n);
 
+    /* to[k][CPU_PANEL] in f32 from a paired bf16 panel. */
+    void (*widen_pairs)(float *to, const void *panel, int64_t k);
+
     /* to[k][n] = from[n][k] for n <= CPU_PANEL rows: how a panel is packed. elem_bytes 2 or 4. */
     void (*transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
                       size_t elem_bytes);
@@ -51,7 +54,7 @@ struct cpu_kernels {
     /* y[r][n] = sum over k of x[r][k] panel[k][n], n <= CPU_PANEL, rows <= CPU_GEMV_ROWS: the
      * product for few rows, which reads a 16-bit panel once and needs no scratch. */
     void (*gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                 const void *panel, enum dtype dtype, int64_t k, int64_t n);
+                 const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n);
 
     /* One step of the online softmax over a tile of scores [rows][n] (row stride `stride`):
      * scores become exp(score * scale + bias - max), max[r] and sum[r] are carried on, and

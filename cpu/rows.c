@@ -17,6 +17,22 @@ void KERNEL(narrow)(void *to, enum dtype dtype, const float *from, int64_t n)
     narrow_block(to, dtype, from, n);
 }
 
+/* The two halves of a pair of bf16 as floats. */
+static float first_of_pair(uint32_t pair) { return float_from_bits(pair << 16); }
+
+static float second_of_pair(uint32_t pair) { return float_from_bits(pair & 0xffff0000u); }
+
+void KERNEL(widen_pairs)(float *to, const void *panel, int64_t k)
+{
+    const uint32_t *pairs = panel; /* little-endian: the first is the low half */
+    for (int64_t i = 0; i < k / 2; i++) {
+        for (int64_t j = 0; j < CPU_PANEL; j++) {
+            to[2 * i * CPU_PANEL + j] = first_of_pair(pairs[i * CPU_PANEL + j]);
+            to[(2 * i + 1) * CPU_PANEL + j] = second_of_pair(pairs[i * CPU_PANEL + j]);
+        }
+    }
+}
+
 /* Squares of TILE x TILE: both sides then fit the first-level cache. */
 enum { TILE = 16 };
 
@@ -27,10 +43,10 @@ void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t
         int64_t k1 = min_i64(k, k0 + TILE);
         for (int64_t n0 = 0; n0 < n; n0 += TILE) {
             int64_t n1 = min_i64(n, n0 + TILE);
-            if (elem_bytes == sizeof(float)) {
+            if (elem_bytes == sizeof(uint32_t)) {
                 for (int64_t i = k0; i < k1; i++) {
                     for (int64_t j = n0; j < n1; j++)
-                        ((float *)to)[i * n + j] = ((const float *)from)[j * from_stride + i];
+                        ((uint32_t *)to)[i * n + j] = ((const uint32_t *)from)[j * from_stride + i];
                 }
             } else {
                 for (int64_t i = k0; i < k1; i++) {
@@ -84,6 +100,19 @@ static void gemv_full_bf16(float *acc, const float *x, const uint16_t *w, int64_
     memcpy(acc, sum, sizeof sum);
 }
 
+static void gemv_pairs(float *acc, const float *x, const uint32_t *w, int64_t k)
+{
+    float sum[CPU_PANEL];
+    memcpy(sum, acc, sizeof sum);
+    for (int64_t i = 0; i < k / 2; i++) {
+        for (int j = 0; j < CPU_PANEL; j++) {
+            uint32_t pair = w[i * CPU_PANEL + j];
+            sum[j] += x[2 * i] * first_of_pair(pair) + x[2 * i + 1] * second_of_pair(pair);
+        }
+    }
+    memcpy(acc, sum, sizeof sum);
+}
+
 static void gemv_any(float *acc, const float *x, const void *w, enum dtype dtype, int64_t k,
                      int64_t n)
 {
@@ -96,7 +125,7 @@ static void gemv_any(float *acc, const float *x, const void *w, enum dtype dtype
 }
 
 void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                  const void *panel, enum dtype dtype, int64_t k, int64_t n)
+                  const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n)
 {
     float acc[CPU_GEMV_ROWS][CPU_PANEL] = {{0}};
     for (int64_t k0 = 0; k0 < k; k0 += GEMV_CHUNK) {
@@ -104,7 +133,9 @@ void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, 
         const char *w = (const char *)panel + k0 * n * (int64_t)dtype_bytes(dtype);
         for (int64_t r = 0; r < rows; r++) {
             const float *xr = x + r * x_stride + k0;
-            if (n == CPU_PANEL && dtype == DTYPE_F32)
+            if (is_paired)
+                gemv_pairs(acc[r], xr, (const uint32_t *)w, count);
+            else if (n == CPU_PANEL && dtype == DTYPE_F32)
                 gemv_full_f32(acc[r], xr, (const float *)w, count);
             else if (n == CPU_PANEL && dtype == DTYPE_BF16)
                 gemv_full_bf16(acc[r], xr, (const uint16_t *)w, count);

@@ -44,6 +44,13 @@ static void pack_panel(const struct cpu *cpu, const struct cpu_weight *w, struct
     size_t bytes = dtype_bytes(w->dtype);
     char *to = (char *)w->data + (size_t)(first * w->k) * bytes;
     int64_t taps = w->kernel_y * w->kernel_x, channels = w->k / taps;
+    if (w->is_paired) {
+        for (int64_t i = 0; i < width * w->k; i++)
+            rounded[i] = bf16_from_float(dtype_load(host.data, host.dtype, first * w->k + i));
+        /* pairs of neighbours travel together, as 32 bits */
+        cpu->kernels->transpose(to, rounded, width, w->k / 2, w->k / 2, sizeof(uint32_t));
+        return;
+    }
     if (w->dtype == host.dtype && taps == 1) {
         const char *from = (const char *)host.data + (size_t)(first * w->k) * bytes;
         cpu->kernels->transpose(to, from, width, w->k, w->k, bytes);
@@ -70,6 +77,14 @@ static void pack_panel(const struct cpu *cpu, const struct cpu_weight *w, struct
     }
 }
 
+/* Will bf16 go into the product as it is? */
+static bool can_pair(struct cpu *cpu, int64_t n, int64_t k)
+{
+    enum { ROWS = 128 }; /* any usual number: the form of the weight does not depend on it */
+    return cpu->backend.compute == DTYPE_BF16 && n % CPU_PANEL == 0 && k % 32 == 0 &&
+           gemm_prepare(cpu, DTYPE_BF16, ROWS, CPU_PANEL, k);
+}
+
 static bool adopt_packed(struct cpu *cpu, struct tensor host, struct tensor *out, struct error *err)
 {
     bool is_conv = host.rank == 4;
@@ -83,6 +98,7 @@ static bool adopt_packed(struct cpu *cpu, struct tensor host, struct tensor *out
     w->k = k;
     w->kernel_y = is_conv ? host.dims[2] : 1;
     w->kernel_x = is_conv ? host.dims[3] : 1;
+    w->is_paired = !is_conv && can_pair(cpu, n, k);
     size_t panel_bytes = (size_t)(CPU_PANEL * k) * sizeof(uint16_t);
     char *work = cpu_work(cpu, (size_t)cpu->threads * panel_bytes);
     if (!work)
