@@ -3,7 +3,7 @@
 
 #include "cuda/common.cuh"
 
-enum { THREADS = 128, ALL = -1 };
+enum { THREADS = 128 };
 
 /* --- softmax by rows --------------------------------------------------------------------------*/
 
@@ -26,29 +26,29 @@ template <int FAULT> __global__ void softmax_kernel(const float *x, float *y, in
     float largest = -INFINITY;
     for (int i = tid; i < cols; i += THREADS)
         largest = fmaxf(largest, from[i]);
-    if (FAULT == SOFTMAX_MISALIGNED && cols > 2)
-        largest = fmaxf(largest, reinterpret_cast<const float2 *>(from + 1)->x);
+    if (FAULT == SOFTMAX_MISALIGNED) {
+        const float2 pair = *reinterpret_cast<const float2 *>(from + 1);
+        largest = fmaxf(largest, fmaxf(pair.x, pair.y));
+    }
     if (FAULT == SOFTMAX_PARTIAL_MASK && lane < 16)
         largest = fmaxf(largest, __shfl_xor_sync(0x0000fffeu, largest, 1));
     if (FAULT == SOFTMAX_DEADLOCK && lane == 0)
         __syncthreads();
     largest = warp_max(largest);
-    if (lane == 0)
+    if (lane == 0 && !(FAULT == SOFTMAX_UNWRITTEN_SHARED && warp == 3))
         partial[FAULT == SOFTMAX_SHARED_OVERRUN ? warp + THREADS / 32 : warp] = largest;
     if (FAULT != SOFTMAX_NO_BARRIER)
         __syncthreads();
-    const int n = FAULT == SOFTMAX_UNWRITTEN_SHARED ? THREADS / 32 - 1 : THREADS / 32;
     largest = warp_max(lane < THREADS / 32 ? partial[lane] : -INFINITY);
     if (FAULT == SOFTMAX_DIVERGENT_BARRIER && tid < 64)
         __syncthreads();
-    else
-        __syncthreads();
+    __syncthreads();
 
     float sum = 0.0f;
     for (int i = tid; i < cols; i += THREADS)
         sum += expf(from[i] - largest);
     sum = warp_sum(sum);
-    if (lane == 0 && warp < n)
+    if (lane == 0)
         partial[warp] = sum;
     __syncthreads();
     sum = warp_sum(lane < THREADS / 32 ? partial[lane] : 0.0f);

@@ -14,7 +14,7 @@ enum softmax_fault {
     SOFTMAX_NO_BARRIER,        /* partial results are read before they are written */
     SOFTMAX_SHARED_OVERRUN,    /* writes behind a shared array */
     SOFTMAX_UNWRITTEN_SHARED,  /* reads a slot that nobody wrote */
-    SOFTMAX_DIVERGENT_BARRIER, /* half of the block waits elsewhere */
+    SOFTMAX_DIVERGENT_BARRIER, /* half of the block waits once more */
     SOFTMAX_ROW_OVERRUN,       /* writes one element past each row */
     SOFTMAX_MISALIGNED,        /* reads 8 bytes at an address that is 4 mod 8 */
     SOFTMAX_PARTIAL_MASK,      /* shuffles with a mask that names absent lanes */
@@ -35,8 +35,7 @@ enum product_fault {
     PRODUCT_N_FAULTS
 };
 
-/* c [M, N] f32 = a [M, K] w [N, K]^T, bf16 on the tensor cores; M, N multiples of 16 and 8 not
- * needed. */
+/* c [M, N] f32 = a [M, K] w [N, K]^T, bf16 on the tensor cores; K a multiple of 8. */
 void sample_product(const void *a, const void *w, float *c, int m, int n, int k,
                     enum product_fault fault, cudaStream_t stream);
 
@@ -47,10 +46,11 @@ void sample_e4m3(const void *a, const void *w, float *c, cudaStream_t stream);
 /* total += the sum of x. With plain_add the addition is not atomic. */
 void sample_sum(const float *x, int n, float *total, int plain_add, cudaStream_t stream);
 
-/* 256 KiB of dynamic shared memory or what is said; returns the launch's status. */
+/* A kernel that uses `bytes` of dynamic shared memory, with or without asking for them first; y[0]
+ * becomes bytes / 4 - 1. Returns the launch's status. */
 cudaError_t sample_dynamic(float *y, int bytes, int set_attribute, cudaStream_t stream);
 
-/* out[i] = the lane that op reads from, for widths 32 and 8 (see samples.cu). */
+/* out [320]: what shuffles of the lane number and votes give; see samples.cu for which. */
 void sample_shuffles(int *out, cudaStream_t stream);
 
 /* y[i] = x[i] + 1. */

@@ -44,6 +44,8 @@ static float widen(unsigned magnitude, bool is_negative, struct format f)
 static unsigned narrow(float magnitude, struct format f)
 {
     int exponent;
+    if (magnitude == 0.0f)
+        return 0;
     frexpf(magnitude, &exponent);
     exponent = exponent - 1 < 1 - f.bias ? 1 - f.bias : exponent - 1;
     int units = (int)rintf(ldexpf(magnitude, f.mantissa_bits - exponent));

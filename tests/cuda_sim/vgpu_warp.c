@@ -70,12 +70,15 @@ static void give_all(uint32_t mask, struct lane_value **lanes, uint32_t result)
         lanes[lowest_lane(rest)]->result = result;
 }
 
+/* Also notes who voted: lanes may have returned by the time that others look. */
 static void vote_all(uint32_t mask, void **arguments)
 {
     struct lane_value **lanes = (struct lane_value **)arguments;
     uint32_t votes = 0;
     for (uint32_t rest = mask; rest; rest &= rest - 1)
         votes |= lanes[lowest_lane(rest)]->value << lowest_lane(rest);
+    for (uint32_t rest = mask; rest; rest &= rest - 1)
+        lanes[lowest_lane(rest)]->c = mask;
     give_all(mask, lanes, votes);
 }
 
@@ -85,7 +88,7 @@ uint32_t vgpu_vote(enum vgpu_vote op, bool claim, uint32_t mask, uintptr_t site)
     vgpu_meet(mask, OP_VOTE, vote_all, &mine, site);
     return op == VGPU_BALLOT ? mine.result
            : op == VGPU_ANY  ? mine.result != 0
-                             : mine.result == (mask & vgpu_alive[vgpu_self->warp]);
+                             : mine.result == mine.c;
 }
 
 static uint32_t combine(enum vgpu_reduction op, uint32_t x, uint32_t y)
