@@ -103,7 +103,6 @@ static const struct transformer_config TRANSFORMER = {.in_channels = 64,
                                                       .text_width = 4096,
                                                       .pooled_width = 768,
                                                       .rope_axes = {16, 56, 56},
-                                                      .n_rope_axes = 3,
                                                       .has_guidance = true};
 enum { TEXT_TOKENS = 512, TOKEN_PX = 16, LATENT_PX = 8 };
 

@@ -68,7 +68,7 @@ static void layer_forward(struct backend *b, const struct clip_config *c,
                           const struct clip_layer *l, struct tensor x)
 {
     size_t mark = scratch_mark(b);
-    float scale = 1.0f / sqrtf((float)(c->width / c->n_heads));
+    int64_t head_width = c->width / c->n_heads;
     struct tensor n = layer_norm_new(b, x, &l->layer_norm1, c->norm_eps); /* [B, L, D] */
     struct tensor q = linear_new(b, n, &l->q_proj, ACT_NONE);             /* [B, L, D] */
     struct tensor k = linear_new(b, n, &l->k_proj, ACT_NONE);
@@ -76,7 +76,7 @@ static void layer_forward(struct backend *b, const struct clip_config *c,
     struct tensor a = scratch_take(b, b->compute, SHAPE(x.dims[0], x.dims[1], x.dims[2]));
     op_attention(b, tensor_split(a, 2, c->n_heads), tensor_split(q, 2, c->n_heads),
                  tensor_split(k, 2, c->n_heads), tensor_split(v, 2, c->n_heads), tensor_none(),
-                 scale, true);
+                 1.0f / sqrtf((float)head_width), true);
     op_add(b, x, x, linear_new(b, a, &l->out_proj, ACT_NONE));
     scratch_release(b, mark);
 

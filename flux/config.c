@@ -204,24 +204,25 @@ static bool read_transformer(struct transformer_config *c, const struct json *j,
                     "multiple of 4",
                     (long long)c->in_channels, (long long)c->out_channels);
     }
+    int n_axes = ROPE_AXES;
     if (json_get(j, "axes_dims_rope") == NULL) {
-        c->rope_axes[0] = 16, c->rope_axes[1] = c->rope_axes[2] = 56, c->n_rope_axes = 3;
-    } else if (!read_int_array(j, "axes_dims_rope", c->rope_axes, 3, &c->n_rope_axes, err)) {
+        c->rope_axes[0] = 16, c->rope_axes[1] = c->rope_axes[2] = 56;
+    } else if (!read_int_array(j, "axes_dims_rope", c->rope_axes, ROPE_AXES, &n_axes, err)) {
         return false;
     }
     int64_t sum = 0;
-    for (int i = 0; i < c->n_rope_axes; i++) {
+    for (int i = 0; i < n_axes; i++) {
         sum += c->rope_axes[i];
         if (c->rope_axes[i] % 2 != 0) {
             return fail(err, ERR_INVALID, "axes_dims_rope[%d] %lld must be even", i,
                         (long long)c->rope_axes[i]);
         }
     }
-    return (sum == c->head_width && c->n_rope_axes == 3) ||
+    return (sum == c->head_width && n_axes == ROPE_AXES) ||
            fail(err, ERR_INVALID,
-                "axes_dims_rope must be 3 numbers that add up to "
-                "attention_head_dim %lld, found %lld",
-                (long long)c->head_width, (long long)sum);
+                "axes_dims_rope must be %d numbers that add up to attention_head_dim %lld, found "
+                "%d that add up to %lld",
+                ROPE_AXES, (long long)c->head_width, n_axes, (long long)sum);
 }
 
 static bool read_vae(struct vae_config *c, const struct json *j, struct error *err)

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "tensor/ops.h"
 
-enum { VAE_MAX_LEVELS = 8, ROPE_MAX_AXES = 4 };
+enum { VAE_MAX_LEVELS = 8, ROPE_AXES = 3 };
 
 struct clip_config {
     int64_t vocab_size, width, mlp_width, n_layers, n_heads, max_positions;
@@ -28,8 +28,7 @@ struct transformer_config {
     int64_t n_double, n_single;        /* blocks */
     int64_t n_heads, head_width;
     int64_t text_width, pooled_width; /* of T5's and CLIP's outputs */
-    int64_t rope_axes[ROPE_MAX_AXES]; /* feature pairs x 2 of each axis */
-    int n_rope_axes;
+    int64_t rope_axes[ROPE_AXES]; /* features of a head that each axis turns: none, row, column */
     bool has_guidance;
 };
 

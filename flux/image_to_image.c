@@ -83,7 +83,7 @@ bool init_latent(struct backend *b, const struct run *run, float *latent, struct
         if (ok) {
             sample(run, b->compute, host, mean, logvar, latent);
         }
-        if (ok && run->dump != NULL) {
+        if (ok && run->dump != NULL && pixels != NULL) {
             dump_init(run, b->compute, pixels, mean, logvar);
         }
         free(host);

@@ -2,6 +2,7 @@
  * is checked against the file before use. */
 #include "flux/safetensors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -181,6 +182,7 @@ static bool add_file(struct safetensors *s, const char *path, struct error *err)
     s->mappings[s->n_mappings++] = m;
 
     const unsigned char *bytes = m.address;
+    assert(bytes != NULL);
     uint64_t length = 0;
     for (int i = HEADER_LENGTH_BYTES - 1; i >= 0; i--) {
         length = length << 8 | bytes[i];

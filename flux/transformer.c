@@ -133,9 +133,10 @@ static void rotations(struct backend *b, const struct transformer_config *c, int
     float *host_cos = xmalloc(tensor_bytes(*cos_out)), *host_sin = xmalloc(tensor_bytes(*sin_out));
     for (int64_t token = 0; token < length; token++) {
         int64_t image = token - n_text;
-        int64_t position[3] = {0, image < 0 ? 0 : image / columns, image < 0 ? 0 : image % columns};
+        int64_t position[ROPE_AXES] = {0, image < 0 ? 0 : image / columns,
+                                       image < 0 ? 0 : image % columns};
         int64_t pair = token * half;
-        for (int axis = 0; axis < c->n_rope_axes; axis++) {
+        for (int axis = 0; axis < ROPE_AXES; axis++) {
             for (int64_t i = 0; i < c->rope_axes[axis]; i += 2, pair++) {
                 double frequency = pow(10000.0, -(double)i / (double)c->rope_axes[axis]);
                 host_cos[pair] = (float)cos((double)position[axis] * frequency);
