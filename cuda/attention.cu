@@ -33,25 +33,26 @@ template <int WIDTH> DEVICE int piece_at(int row, int chunk)
     return row * WIDTH + (chunk ^ (row % 8)) * RUN;
 }
 
-/* Queue the copy of `rows` rows from `first` on; rows past the end become zeros. */
+/* Queue the copy of ROWS rows from `first` on; rows past the end become zeros. A thread copies
+ * piece t % PIECES of every EACH-th row, and EACH is a multiple of 8: its swizzle is always the
+ * same. */
 template <int WIDTH, int ROWS>
 DEVICE void load_rows(__nv_bfloat16 *to, const __nv_bfloat16 *from, int64_t stride, int first,
                       int end)
 {
-    enum { PIECES = WIDTH / RUN };
+    enum { PIECES = WIDTH / RUN, EACH = FLASH_THREADS / PIECES };
+    const int row = (int)threadIdx.x / PIECES, chunk = (int)threadIdx.x % PIECES;
+    from += (first + row) * stride + chunk * RUN;
+    to += piece_at<WIDTH>(row, chunk);
     UNROLL
-    for (int i = 0; i < ROWS * PIECES / FLASH_THREADS; i++) {
-        const int at = i * FLASH_THREADS + (int)threadIdx.x;
-        const int row = at / PIECES, chunk = at % PIECES;
-        const bool is_row = first + row < end;
-        cp_async16(to + piece_at<WIDTH>(row, chunk),
-                   is_row ? from + (first + row) * stride + chunk * RUN : from, is_row ? 16 : 0);
-    }
+    for (int i = 0; i < ROWS / EACH; i++)
+        cp_async16(to + i * EACH * WIDTH, from + i * EACH * stride,
+                   first + row + i * EACH < end ? 16 : 0);
 }
 
-/* One step of the softmax for one row's share of a thread, s: NEXT scores already in powers of two
- * when `factor` is 1, else still to be multiplied by it. Turns s into weights; returns what earlier
- * sums must be multiplied with. Four lanes share a row. */
+/* One step of the softmax for a thread's share of one row, which four lanes share: s times factor
+ * are scores in powers of two. Turns s into weights; returns what earlier sums are to be multiplied
+ * with. */
 template <int COLUMNS>
 DEVICE float softmax_step(float (&s)[COLUMNS][4], int half, float factor, float &largest,
                           float &sum)
@@ -103,6 +104,10 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     const int first = (int)blockIdx.x * QUERIES, head = (int)blockIdx.y, batch = (int)blockIdx.z;
     const int warp_row = warp * TILES * 16;
+    /* For ldmatrix: the lane's row within 16, of a and transposed b, and of b; its swizzle, to
+     * which the number of the piece is added by xor. All rows of a lane are equal modulo 8. */
+    const int row_a = lane % 16 * WIDTH, row_b = (lane / 16 * 8 + lane % 8) * WIDTH;
+    const int swizzle_a = lane / 16 ^ lane % 8, swizzle_b = lane / 8 % 2 ^ lane % 8;
     const __nv_bfloat16 *q =
         static_cast<const __nv_bfloat16 *>(p.q) + head_offset(p.q_strides, batch, head);
     const __nv_bfloat16 *k =
@@ -136,13 +141,12 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
             uint32_t a[TILES][4];
             UNROLL
             for (int i = 0; i < TILES; i++)
-                ldmatrix_x4(a[i], qs + piece_at<WIDTH>(warp_row + i * 16 + lane % 16,
-                                                       step * 2 + lane / 16));
+                ldmatrix_x4(a[i], qs + (warp_row + i * 16) * WIDTH + row_a +
+                                      (swizzle_a ^ step * 2) * RUN);
             UNROLL
             for (int j = 0; j < COLUMNS; j += 2) {
                 uint32_t b[4];
-                ldmatrix_x4(b, ks + piece_at<WIDTH>(j * 8 + lane / 16 * 8 + lane % 8,
-                                                    step * 2 + lane / 8 % 2));
+                ldmatrix_x4(b, ks + j * 8 * WIDTH + row_b + (swizzle_b ^ step * 2) * RUN);
                 UNROLL
                 for (int i = 0; i < TILES; i++) {
                     mma_bf16(s[i][j], a[i], b[0], b[1]);
@@ -158,20 +162,20 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
             for (int half = 0; half < 2; half++) {
                 const int row = first + warp_row + i * 16 + lane / 4 + half * 8;
                 if (HAS_BIAS || is_edge) {
-                    const int end = p.is_causal ? min(p.lk, row + 1) : p.lk;
-                    const float *bias = HAS_BIAS
-                                            ? p.bias + head * p.bias_strides[0] +
-                                                  (int64_t)min(row, p.lq - 1) * p.bias_strides[1]
-                                            : NULL;
+                    const int end = (p.is_causal ? min(p.lk, row + 1) : p.lk) - k0;
+                    const int step = HAS_BIAS ? (int)p.bias_strides[2] : 0;
+                    const float *bias = HAS_BIAS ? p.bias + head * p.bias_strides[0] +
+                                                       min(row, p.lq - 1) * p.bias_strides[1] +
+                                                       (int64_t)k0 * step
+                                                 : NULL;
                     UNROLL
                     for (int j = 0; j < COLUMNS; j++) {
                         UNROLL
                         for (int e = 0; e < 2; e++) {
-                            const int key = k0 + j * 8 + lane % 4 * 2 + e;
+                            const int key = j * 8 + lane % 4 * 2 + e;
                             float &score = s[i][j][2 * half + e];
                             if (HAS_BIAS && key < end)
-                                score =
-                                    fmaf(score, p.scale, bias[key * p.bias_strides[2]]) * log2_e;
+                                score = fmaf(score, p.scale, bias[key * step]) * log2_e;
                             score = key < end ? score : -INFINITY;
                         }
                     }
@@ -206,7 +210,7 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
             UNROLL
             for (int j = 0; j < OUTPUTS; j += 2) {
                 uint32_t b[4];
-                ldmatrix_x4_trans(b, vs + piece_at<WIDTH>(step * 16 + lane % 16, j + lane / 16));
+                ldmatrix_x4_trans(b, vs + step * 16 * WIDTH + row_a + (swizzle_a ^ j) * RUN);
                 UNROLL
                 for (int i = 0; i < TILES; i++) {
                     mma_bf16(acc[i][j], a[i], b[0], b[1]);
@@ -359,15 +363,22 @@ __global__ void __launch_bounds__(ANY_THREADS) attention_any_kernel(struct atten
 
 typedef void (*attention_fn)(struct attention p);
 
-/* By [width 64, 128][tiles 1, 2][bias]. */
-static const attention_fn FLASH_KERNELS[2][2][2] = {
-    {{flash_kernel<64, 1, 64, false>, flash_kernel<64, 1, 64, true>},
-     {flash_kernel<64, 2, 64, false>, flash_kernel<64, 2, 64, true>}},
-    {{flash_kernel<128, 1, 64, false>, flash_kernel<128, 1, 64, true>},
-     {flash_kernel<128, 2, 64, false>, flash_kernel<128, 2, 64, true>}},
+/* What the tensor-core kernel is built for. Two tiles a warp read shared memory half as often; with
+ * heads of 128 that leaves registers for the scores of 48 keys only. */
+static const struct {
+    int width, tiles, keys;
+    bool has_bias;
+    attention_fn kernel;
+} FLASH_KERNELS[] = {
+    {64, 2, 64, false, flash_kernel<64, 2, 64, false>},
+    {64, 1, 64, false, flash_kernel<64, 1, 64, false>},
+    {64, 1, 64, true, flash_kernel<64, 1, 64, true>},
+    {128, 2, 48, false, flash_kernel<128, 2, 48, false>},
+    {128, 1, 64, false, flash_kernel<128, 1, 64, false>},
+    {128, 1, 64, true, flash_kernel<128, 1, 64, true>},
 };
 
-enum { FLASH_KEYS = 64, N_ANY = 4, MAX_WIDTH = 512 };
+enum { N_FLASH = sizeof FLASH_KERNELS / sizeof FLASH_KERNELS[0], N_ANY = 4, MAX_WIDTH = 512 };
 
 /* By [f32, bf16][columns per lane]. */
 static const struct {
@@ -380,9 +391,12 @@ static const struct {
     {MAX_WIDTH, {attention_any_kernel<float, 64>, attention_any_kernel<__nv_bfloat16, 64>}},
 };
 
-static int flash_shared_bytes(int width, int tiles)
+static int flash_queries(int i) { return FLASH_WARPS * FLASH_KERNELS[i].tiles * 16; }
+
+static int flash_shared_bytes(int i)
 {
-    return (FLASH_WARPS * tiles * 16 + 2 * FLASH_KEYS) * width * (int)sizeof(__nv_bfloat16);
+    return (flash_queries(i) + 2 * FLASH_KERNELS[i].keys) * FLASH_KERNELS[i].width *
+           (int)sizeof(__nv_bfloat16);
 }
 
 static int any_shared_bytes(int width, bool is_bf16)
@@ -402,9 +416,8 @@ static bool allow_shared(struct cuda *c, attention_fn kernel, int bytes)
 bool cuda_attention_open(struct cuda *c)
 {
     bool is_done = true;
-    for (int i = 0; i < 8; i++)
-        is_done = is_done && allow_shared(c, FLASH_KERNELS[i / 4][i / 2 % 2][i % 2],
-                                          flash_shared_bytes(64 << i / 4, 1 + i / 2 % 2));
+    for (int i = 0; i < N_FLASH; i++)
+        is_done = is_done && allow_shared(c, FLASH_KERNELS[i].kernel, flash_shared_bytes(i));
     for (int i = 0; i < 2 * N_ANY; i++)
         is_done = is_done && allow_shared(c, ANY_KERNELS[i / 2].kernels[i % 2],
                                           any_shared_bytes(ANY_KERNELS[i / 2].width, i % 2));
@@ -417,21 +430,40 @@ static bool is_aligned(struct tensor t)
            t.strides[2] % RUN == 0;
 }
 
+/* Are 64 keys of a bias, with the stride between them, counted in 31 bits? */
+static bool has_near_bias(struct tensor bias)
+{
+    return bias.strides[2] < 1 << 24 && bias.strides[2] > -(1 << 24);
+}
+
 static void set_strides(int64_t (&strides)[3], struct tensor t)
 {
     for (int i = 0; i < 3; i++)
         strides[i] = t.strides[i];
 }
 
-static void run_flash(struct cuda *c, const struct attention *p, int batch)
+/* The first kernel that serves; two tiles only where one block for each of them keeps all
+ * processors busy, two blocks on each. N_FLASH: none. */
+static int choose_flash(const struct cuda *c, const struct attention *p, int batch)
 {
-    /* 32 queries a warp read shared memory half as often; where that leaves processors idle, 16 */
-    const int64_t blocks = (int64_t)((p->lq + 127) / 128) * p->heads * batch;
-    const int tiles = blocks >= 2 * c->processors ? 2 : 1, queries = FLASH_WARPS * tiles * 16;
-    const attention_fn kernel = FLASH_KERNELS[p->width == 128][tiles - 1][p->bias != NULL];
+    int i = 0;
+    for (; i < N_FLASH; i++) {
+        const int queries = flash_queries(i);
+        const int64_t blocks = (int64_t)((p->lq + queries - 1) / queries) * p->heads * batch;
+        if (FLASH_KERNELS[i].width == p->width && FLASH_KERNELS[i].has_bias == (p->bias != NULL) &&
+            (FLASH_KERNELS[i].tiles == 1 || blocks >= 2 * c->processors))
+            break;
+    }
+    return i;
+}
+
+static void run_flash(struct cuda *c, const struct attention *p, int i, int batch)
+{
+    const int queries = flash_queries(i);
+    const attention_fn kernel = FLASH_KERNELS[i].kernel;
     const dim3 grid((unsigned)((p->lq + queries - 1) / queries), (unsigned)p->heads,
                     (unsigned)batch);
-    LAUNCH(kernel, grid, FLASH_THREADS, (size_t)flash_shared_bytes(p->width, tiles), c->stream, *p);
+    LAUNCH(kernel, grid, FLASH_THREADS, (size_t)flash_shared_bytes(i), c->stream, *p);
 }
 
 static void run_any(struct cuda *c, const struct attention *p, int batch, bool is_bf16)
@@ -473,12 +505,13 @@ void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struc
     p.width = (int)q.dims[3];
     p.scale = scale;
     p.is_causal = is_causal;
-    const bool is_flash = q.dtype == DTYPE_BF16 && (p.width == 64 || p.width == 128) &&
-                          scale > 0.0f && is_aligned(q) && is_aligned(k) && is_aligned(v) &&
+    const int batch = (int)q.dims[0], i = choose_flash(c, &p, batch);
+    const bool is_flash = i < N_FLASH && q.dtype == DTYPE_BF16 && scale > 0.0f &&
+                          has_near_bias(bias) && is_aligned(q) && is_aligned(k) && is_aligned(v) &&
                           is_aligned(out);
     if (is_flash)
-        run_flash(c, &p, (int)q.dims[0]);
+        run_flash(c, &p, i, batch);
     else
-        run_any(c, &p, (int)q.dims[0], q.dtype == DTYPE_BF16);
+        run_any(c, &p, batch, q.dtype == DTYPE_BF16);
     cuda_launched(c, "attention");
 }
