@@ -108,11 +108,12 @@ static bool fetch_list(void *self, struct session *s, struct transfer *t, size_t
     struct request request = {.url = url.data, .sink = take_text, .self = &text, .size = -1};
     bool ok = request_run(s, t, &request, &answer, err);
     if (ok) {
-        struct json *root = json_parse(text.data ? text.data : "", text.size, err);
-        ok = root && read_list(d, root, err);
+        struct error nonsense = {0}; /* not the caller's fault */
+        struct json *root = json_parse(text.data ? text.data : "", text.size, &nonsense);
+        ok = root && read_list(d, root, &nonsense);
         json_free(root);
         if (!ok)
-            error_prefix(err, "%s", url.data);
+            fail(err, ERR_IO, "%s: %s", url.data, nonsense.text);
     }
     buf_free(&text);
     buf_free(&url);
@@ -161,16 +162,13 @@ static bool check_room(struct session *s, const struct batch *b, struct error *e
     int64_t total = 0, missing = 0;
     for (size_t i = 0; i < b->n_files; i++) {
         const struct file *f = &b->files[i];
-        char *path = cache_blob_path(&s->cache, f->etag);
         if (f->size > INT64_MAX - total)
-            f = NULL;
-        else
-            total += f->size;
-        if (f && !file_exists(path))
+            return fail(err, ERR_IO, "the sizes that the hub gives add up to nonsense");
+        total += f->size;
+        char *path = cache_blob_path(&s->cache, f->etag);
+        if (!file_exists(path))
             missing += f->size - blob_resumable_bytes(&s->cache, f->etag, f->size);
         free(path);
-        if (!f)
-            return fail(err, ERR_IO, "the sizes that the hub gives add up to nonsense");
     }
     meter_expect(&s->meter, total, (int64_t)b->n_files);
     return cache_check_room(&s->cache, missing, err);

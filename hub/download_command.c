@@ -80,7 +80,7 @@ static bool fetch(const struct config *c, const char *model, char **dir, struct 
     }
     bool ok = hub_fetch(&options, model, dir, err);
     atomic_store(&i.is_closing, true);
-    pthread_kill(i.thread, SIGTERM); /* wakes it; blocked everywhere else */
+    pthread_kill(i.thread, SIGINT); /* wakes it; blocked everywhere else */
     pthread_join(i.thread, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ok;

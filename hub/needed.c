@@ -184,24 +184,30 @@ static void add_set(struct names *out, const char *folder, const char *set, size
     }
 }
 
+static bool is_set_there(const char *snapshot_dir, const char *folder, const char *set, size_t size)
+{
+    struct names files = {0};
+    bool is_complete = true;
+    add_set(&files, folder, set, size);
+    for (size_t i = 0; i < files.n_items; i++)
+        is_complete = is_complete && is_there(snapshot_dir, files.items[i]);
+    names_free(&files);
+    return is_complete;
+}
+
 /* Add the first alternative that is there, or the first of all. */
 static void add_alternatives(const char *snapshot_dir, const struct part *part, struct names *out)
 {
-    for (const char *set = part->alternatives; set;) {
-        struct names files = {0};
+    const char *chosen = part->alternatives;
+    for (const char *set = part->alternatives; *set;) {
         size_t size = strcspn(set, "|");
-        bool is_complete = true;
-        add_set(&files, part->folder, set, size);
-        for (size_t i = 0; i < files.n_items; i++)
-            is_complete = is_complete && is_there(snapshot_dir, files.items[i]);
-        names_free(&files);
-        if (is_complete) {
-            add_set(out, part->folder, set, size);
-            return;
+        if (is_set_there(snapshot_dir, part->folder, set, size)) {
+            chosen = set;
+            break;
         }
-        set = set[size] ? set + size + 1 : NULL;
+        set += size + (set[size] == '|');
     }
-    add_set(out, part->folder, part->alternatives, strcspn(part->alternatives, "|"));
+    add_set(out, part->folder, chosen, strcspn(chosen, "|"));
 }
 
 void needed_locally(const char *snapshot_dir, struct names *all, struct names *missing)
