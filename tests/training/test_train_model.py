@@ -1,0 +1,104 @@
+"""The whole training chain in small. Needs the environment of ./dev train-model:
+
+    build/train-venv/bin/python -m pytest tests/training
+
+It is a developer's tool, so neither ./dev test nor the product depends on it.
+"""
+
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("cairocffi")
+pytest.importorskip("diffusers")
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TRAINING = os.path.join(ROOT, "models", "training")
+sys.path.insert(0, TRAINING)
+
+import autoencoder  # noqa: E402
+import captions  # noqa: E402
+import evaluate  # noqa: E402
+import flow  # noqa: E402
+import latents  # noqa: E402
+import pictures  # noqa: E402
+import scenes  # noqa: E402
+
+SMOKE_LIMIT_S = 300
+
+
+@pytest.fixture(scope="module")
+def mapping(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("latents") / "latents.pt")
+    latents.fit(path, n_scenes=100)
+    return latents.load(path)
+
+
+def test_a_seed_gives_the_same_scenes_captions_and_pixels():
+    def draw():
+        r = random.Random(1)
+        chosen = [scenes.sample(r) for _ in range(20)]
+        return ([captions.caption(s, r) for s in chosen],
+                [pictures.render(s, 64).tobytes() for s in chosen])
+    assert draw() == draw()
+
+
+def test_training_never_shows_a_held_back_combination():
+    r = random.Random(2)
+    for _ in range(500):
+        s = scenes.sample(r, "things")
+        assert not any(scenes.is_held_back(t, c, s.background or "white") for t, c, _ in s.things)
+
+
+def test_attributes_stay_below_their_sizes():
+    r = random.Random(3)
+    for _ in range(500):
+        values = scenes.attributes(scenes.sample(r))
+        assert all(0 <= v < n for v, n in zip(values, scenes.ATTRIBUTE_SIZES, strict=True))
+
+
+def test_the_checker_passes_true_drawings_and_fails_those_of_other_prompts():
+    checker, prompts = evaluate.Checker(), evaluate.held_back(40)
+    right = [all(checker(s, pictures.render(s, 512)).values()) for s, _ in prompts]
+    others = [s for s, _ in prompts[10:] + prompts[:10]]
+    wrong = [all(checker(s, pictures.render(other, 512)).values())
+             for (s, _), other in zip(prompts, others)]
+    assert sum(right) >= 39 and sum(wrong) <= 2
+
+
+def test_the_encoder_is_the_linear_map_of_the_thumbnail(mapping):
+    vae = autoencoder.build()
+    autoencoder.set_encoder(vae, mapping)
+    x = autoencoder.draw(random.Random(4), 2, 16)
+    with torch.no_grad():
+        z = vae.encode(x).latent_dist.mean
+    assert (z - autoencoder.to_latents(mapping, x)).abs().max() < 1e-3
+
+
+def test_latents_keep_the_thumbnail(mapping):
+    r = random.Random(5)
+    x = latents.draw_thumbnails([scenes.sample(r) for _ in range(20)])
+    assert (mapping.invert(mapping(x)) - x).square().mean() < 1e-3
+
+
+def test_packing_is_undone_by_unpacking():
+    z = torch.randn(2, 8, 6, 4)
+    assert torch.equal(flow.unpack(flow.pack(z), 3, 2), z)
+
+
+def test_smoke_run_writes_a_folder_that_the_stock_pipeline_draws_with(tmp_path):
+    out = tmp_path / "model"
+    subprocess.run([sys.executable, os.path.join(TRAINING, "train.py"), "--smoke",
+                    "--work", str(tmp_path / "work"), "--out", str(out)],
+                   check=True, timeout=SMOKE_LIMIT_S)
+    from diffusers import FluxPipeline
+    pipeline = FluxPipeline.from_pretrained(str(out), torch_dtype=torch.float32)
+    assert sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) <= 30_000_000
+    length = pipeline.tokenizer_2.model_max_length
+    image = pipeline("a red circle", height=256, width=256, num_inference_steps=1,
+                     max_sequence_length=length).images[0]
+    assert image.size == (256, 256)
