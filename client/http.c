@@ -78,8 +78,10 @@ static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, voi
 static void read_status_line(struct record *r, const char *line, size_t size)
 {
     const char *space = memchr(line, ' ', size);
-    r->status = space ? atoi(space + 1) : 0;
     const char *end = line + size;
+    r->status = 0;
+    for (const char *p = space ? space + 1 : end; p < end && *p >= '0' && *p <= '9'; p++)
+        r->status = r->status < 1000 ? r->status * 10 + (*p - '0') : r->status;
     const char *reason = space && end - space > 5 ? space + 5 : end;
     while (end > reason && (end[-1] == '\r' || end[-1] == '\n'))
         end--;

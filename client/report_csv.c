@@ -14,7 +14,7 @@ const char *const REPORT_STATS[] = {"avg", "min", "max", "sum", "p1",  "p5",  "p
 static int percentile_index(const char *name)
 {
     for (int i = 0; i < STATS_PERCENTILES; i++) {
-        if (name[0] == 'p' && atoi(name + 1) == (int)STATS_RANKS[i])
+        if (name[0] == 'p' && strtod(name + 1, NULL) == STATS_RANKS[i])
             return i;
     }
     return -1;

@@ -1,11 +1,12 @@
 /* A prompt is a row of sentences of the form
  *
- *     a <look> <subject> <place>, <light>, <style>.
+ *     A <look> <subject> <place>, <light>, <style>.
  *
  * Whole sentences are added until the text is long enough, then words are taken off its end and
  * one-token words put there until the count is exact. */
 #include "client/words.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <string.h>
 
@@ -57,19 +58,18 @@ static const char *const FILLERS[] = {"light", "water", "day", "night", "red", "
 static void add_sentence(struct buf *out, struct random *random)
 {
     const char *look = PICK(LOOKS, random);
-    const char *article = strchr("aeiou", look[0]) ? "an" : "a";
+    const char *article = strchr("aeiou", look[0]) ? "An" : "A";
     if (out->size > 0)
         buf_putc(out, ' ');
-    size_t start = out->size;
     buf_printf(out, "%s %s %s", article, look, PICK(SUBJECTS, random));
     buf_printf(out, " %s", PICK(PLACES, random));
     buf_printf(out, ", %s", PICK(LIGHTS, random));
     buf_printf(out, ", %s.", PICK(STYLES, random));
-    out->data[start] = (char)toupper((unsigned char)out->data[start]);
 }
 
 static void cut_to(struct buf *b, size_t size)
 {
+    assert(b->data && size <= b->size);
     b->size = size;
     b->data[size] = '\0';
 }
