@@ -183,8 +183,9 @@ static bool attend_heads(const struct attention *a, int64_t first, int64_t n, ch
 {
     int64_t heads = a->q.dims[2], lq = a->q.dims[1];
     int64_t panels = a->keys / CPU_PANEL, blocks = (lq + QUERIES - 1) / QUERIES;
+    int team = cpu_team(a->cpu, (double)(n * lq * a->keys) * (double)(a->depth + a->width));
     bool is_done = true;
-#pragma omp parallel num_threads(a->cpu->threads) reduction(&& : is_done)
+#pragma omp parallel num_threads(team) reduction(&& : is_done)
     {
         cpu_library_threads(1);
         char *memory = threads_work + (size_t)cpu_thread() * thread_bytes;

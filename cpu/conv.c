@@ -223,7 +223,7 @@ static void pack_weight(const struct conv *c)
     const struct cpu_weight *w = c->w;
     int64_t block = c->first->block, blocks = (w->n + block - 1) / block;
     int64_t bytes = (int64_t)dtype_bytes(w->dtype);
-#pragma omp parallel for num_threads(c->cpu->threads) schedule(static)
+#pragma omp parallel for num_threads(cpu_team(c->cpu, (double)(w->n * w->k))) schedule(static)
     for (int64_t i = 0; i < blocks; i++) {
         int64_t o = i * block, panel = o / CPU_PANEL * CPU_PANEL;
         int64_t width = min_i64(w->n - panel, CPU_PANEL), n = min_i64(w->n - o, block);
@@ -316,8 +316,9 @@ void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct te
         return;
     c.packed = (float *)work;
     pack_weight(&c);
+    int team = cpu_team(c.cpu, (double)(tensor_elements(out) * c.w->k));
     bool is_done = true;
-#pragma omp parallel num_threads(c.cpu->threads) reduction(&& : is_done)
+#pragma omp parallel num_threads(team) reduction(&& : is_done)
     {
         cpu_library_threads(1);
         char *memory = work + packed_bytes + (size_t)cpu_thread() * thread_bytes;

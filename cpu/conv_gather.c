@@ -108,7 +108,7 @@ static const float *gathered_panels(const struct gathered *c, float *to)
     if (c->w->dtype == DTYPE_F32)
         return c->w->data;
     int64_t panels = (c->w->n + CPU_PANEL - 1) / CPU_PANEL;
-#pragma omp parallel for num_threads(c->cpu->threads) if (panels > 1) schedule(static)
+#pragma omp parallel for num_threads(cpu_team(c->cpu, (double)(c->w->n * c->w->k)))
     for (int64_t p = 0; p < panels; p++) {
         int64_t at = p * CPU_PANEL * c->w->k;
         int64_t n = min_i64(c->w->n - p * CPU_PANEL, CPU_PANEL) * c->w->k;
@@ -139,8 +139,9 @@ void conv_gather(struct cpu *cpu, struct tensor out, struct tensor x, struct ten
         return;
     c.panels = gathered_panels(&c, (float *)work);
     int64_t strips = (pixels + STRIP_PIXELS - 1) / STRIP_PIXELS;
+    int team = cpu_team(cpu, (double)(pixels * c.w->n * c.w->k));
     bool is_done = true;
-#pragma omp parallel num_threads(c.cpu->threads) reduction(&& : is_done)
+#pragma omp parallel num_threads(team) reduction(&& : is_done)
     {
         cpu_library_threads(1);
         char *buffer = work + weight_bytes + (size_t)cpu_thread() * thread_bytes;

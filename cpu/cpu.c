@@ -24,6 +24,12 @@ int cpu_thread(void)
 #endif
 }
 
+int cpu_team(const struct cpu *cpu, double multiply_adds)
+{
+    const double worth_waking = 1e6; /* some 20 us of one core; a team takes a few to assemble */
+    return multiply_adds < worth_waking ? 1 : cpu->threads;
+}
+
 int cpu_library_threads(int n)
 {
 #ifdef _OPENMP

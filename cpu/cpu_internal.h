@@ -32,6 +32,9 @@ char *cpu_work(struct cpu *cpu, size_t bytes);
 /* Number of the calling thread in the current parallel region, below cpu->threads. */
 int cpu_thread(void);
 
+/* Threads worth waking for that many multiply-adds: all of them or one. */
+int cpu_team(const struct cpu *cpu, double multiply_adds);
+
 /* Threads that the matrix library may use from here on (this thread, this parallel region);
  * returns the previous number. Our own loops are the parallel ones, so it gets 1. */
 int cpu_library_threads(int n);

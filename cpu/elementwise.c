@@ -200,7 +200,7 @@ void KERNEL(embed)(struct backend *b, struct tensor out, struct tensor table, st
     const struct cpu *cpu = cpu_of(b);
     const int32_t *index = ids.data;
     int64_t width = out.dims[1];
-#pragma omp parallel for num_threads(cpu->threads) if (out.dims[0] > 8) schedule(static)
+#pragma omp parallel for num_threads(cpu->threads) if (out.dims[0] * width > WALK_PIECE)
     for (int64_t r = 0; r < out.dims[0]; r++) {
         for (int64_t d = 0; d < width; d += BLOCK) {
             int64_t n = width - d < BLOCK ? width - d : BLOCK;
@@ -218,7 +218,8 @@ void KERNEL(upsample2x)(struct backend *b, struct tensor out, struct tensor x)
     int64_t rows = x.dims[0] * x.dims[1], columns = x.dims[2];
     size_t pixel = (size_t)x.dims[3] * dtype_bytes(x.dtype);
     size_t out_row = 2 * (size_t)columns * pixel;
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    bool is_large = tensor_elements(out) > WALK_PIECE;
+#pragma omp parallel for num_threads(cpu->threads) if (is_large) schedule(static)
     for (int64_t r = 0; r < rows; r++) {
         const char *from = (const char *)x.data + (size_t)(r * columns) * pixel;
         char *to = (char *)out.data + 2 * (size_t)r * out_row;
@@ -248,7 +249,7 @@ void KERNEL(to_rgb8)(struct backend *b, struct tensor out, struct tensor x)
     const struct cpu *cpu = cpu_of(b);
     int64_t width = x.dims[1] * 3;
     bool is_bf16 = x.dtype == DTYPE_BF16;
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+#pragma omp parallel for num_threads(cpu->threads) if (x.dims[0] * width > WALK_PIECE)
     for (int64_t y = 0; y < x.dims[0]; y++) {
         uint8_t *to = (uint8_t *)out.data + y * width;
         for (int64_t d = 0; d < width; d += BLOCK) {

@@ -314,12 +314,17 @@ static const char *panel_data(const struct cpu_weight *w, int64_t panel)
     return (const char *)w->data + panel * CPU_PANEL * w->k * (int64_t)dtype_bytes(w->dtype);
 }
 
+static int linear_team(const struct linear *l)
+{
+    return cpu_team(l->cpu, (double)(l->m * l->w->n * l->w->k));
+}
+
 static void linear_few_rows(const struct linear *l, char *work)
 {
     const struct cpu_kernels *kernels = l->cpu->kernels;
     int64_t panels = (l->w->n + CPU_PANEL - 1) / CPU_PANEL;
     size_t thread_bytes = linear_thread_bytes(l);
-#pragma omp parallel for num_threads(l->cpu->threads) if (panels > 1) schedule(dynamic, 1)
+#pragma omp parallel for num_threads(linear_team(l)) schedule(dynamic, 1)
     for (int64_t p = 0; p < panels; p++) {
         float *tile = (float *)(work + (size_t)cpu_thread() * thread_bytes);
         int64_t column = p * CPU_PANEL, width = min_i64(l->w->n - column, CPU_PANEL);
@@ -382,7 +387,7 @@ static void linear_many_rows(const struct linear *l, char *work)
     int64_t run = panels >= 4 * (int64_t)l->cpu->threads ? strips : 1;
     int64_t x_bytes = (int64_t)dtype_bytes(l->operands);
     bool is_done = true;
-#pragma omp parallel num_threads(l->cpu->threads) reduction(&& : is_done)
+#pragma omp parallel num_threads(linear_team(l)) reduction(&& : is_done)
     {
         cpu_library_threads(1);
         char *buffer = work + (size_t)cpu_thread() * thread_bytes;
@@ -417,7 +422,7 @@ static void gather_rows(const struct linear *l, void *to, struct tensor x, int64
                         int64_t stride)
 {
     int64_t k = l->w->k, bytes = (int64_t)dtype_bytes(l->operands);
-#pragma omp parallel for num_threads(l->cpu->threads) if (l->m > CPU_GEMV_ROWS) schedule(static)
+#pragma omp parallel for num_threads(linear_team(l)) if (l->m > CPU_GEMV_ROWS) schedule(static)
     for (int64_t r = 0; r < l->m; r++) {
         const char *from =
             (const char *)x.data + (offset + r * stride) * (int64_t)dtype_bytes(x.dtype);

@@ -322,8 +322,9 @@ void KERNEL(group_norm)(struct backend *b, struct tensor out, struct tensor x, s
         return;
     struct moments *moments = (struct moments *)work;
     float *rows = (float *)(work + n_moments * sizeof(struct moments));
+    bool is_large = tensor_elements(x) > WALK_PIECE;
     int64_t pixel_bytes = channels * (int64_t)dtype_bytes(x.dtype);
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+#pragma omp parallel for num_threads(cpu->threads) if (is_large) schedule(static)
     for (int64_t t = 0; t < batch * chunks; t++) {
         int64_t first = t % chunks * chunk, n = min_i64(pixels - first, chunk);
         const char *from = (const char *)x.data + (t / chunks * pixels + first) * pixel_bytes;
@@ -344,7 +345,7 @@ void KERNEL(group_norm)(struct backend *b, struct tensor out, struct tensor x, s
             }
         }
     }
-#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+#pragma omp parallel for num_threads(cpu->threads) if (is_large) schedule(static)
     for (int64_t t = 0; t < batch * chunks; t++) {
         int64_t i = t / chunks, first = t % chunks * chunk, n = min_i64(pixels - first, chunk);
         int64_t at = (i * pixels + first) * pixel_bytes;
