@@ -225,6 +225,27 @@ def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
     assert process.returncode == 1
 
 
+def test_interrupt_ends_waiting_for_the_model(tmp_path):
+    with FakeServer(None, {"/v1/models": Answer(b"{}", "503 Service Unavailable")}) as server:
+        process = start_slow_run(server, tmp_path, "--wait-for-model-timeout", "600",
+                                 "--wait-for-model-mode", "models")
+        wait_for(lambda: len(server.others) == 1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 1 and "interrupted while waiting" in err
+    assert server.requests == []
+
+
+def test_many_requests_in_flight_all_come_back(tmp_path):
+    with FakeServer(lambda i, r: Answer(delay=0.01)) as server:
+        run = profile(server.url, tmp_path, "--concurrency", "50", "--request-count", "500")
+        ids = {r.header("x-request-id") for r in server.requests}
+    assert run.code == 0, run.err
+    assert {line["metadata"]["x_request_id"] for line in run.lines()} == ids
+    assert len(ids) == 500 and server.most_in_flight <= 50
+    assert sorted(line["metadata"]["session_num"] for line in run.lines()) == list(range(500))
+
+
 def test_server_that_dies_in_the_middle_is_reported(tmp_path):
     server = FakeServer(lambda i, r: Answer(delay=0.02 if i < 4 else 60))
     with server:
