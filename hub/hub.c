@@ -31,7 +31,7 @@ static char *list_names(const struct names *names)
     return text.data ? text.data : xstrdup("");
 }
 
-/* Drop the blobs of a snapshot that are no longer what they were; their names go to missing. */
+/* Add to missing those files of a snapshot that are no longer what they were. */
 static void find_damage(const struct session *s, const char *snapshot_dir,
                         const struct names *files, struct names *missing)
 {
@@ -59,16 +59,18 @@ static bool find_cached(const struct session *s, char **snapshot_dir, struct err
     needed_locally(dir, &all, &missing);
     if (missing.n_items == 0)
         find_damage(s, dir, &all, &missing);
-    bool ok = missing.n_items == 0;
-    if (ok) {
+    bool is_canceled = s->options->cancel && atomic_load(s->options->cancel);
+    bool ok = missing.n_items == 0 && !is_canceled;
+    if (is_canceled) {
+        fail(err, ERR_CANCELED, "interrupted");
+    } else if (ok) {
         *snapshot_dir = dir;
         dir = NULL;
     } else {
         char *names = list_names(&missing);
         fail(err, ERR_NOT_FOUND,
-             "%s revision '%s' is not complete in the cache %s: %s missing or "
-             "damaged",
-             s->id.repo, s->id.revision, s->environment.cache_dir, names);
+             "%s revision '%s' is not complete in the cache %s: %s missing or damaged", s->id.repo,
+             s->id.revision, s->environment.cache_dir, names);
         free(names);
     }
     names_free(&all);

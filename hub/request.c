@@ -12,6 +12,7 @@
 #include "hub/refusal.h"
 
 #define MAX_TRIES 6
+#define MAX_FIRST_TRIES 3 /* of the first request, when nobody answers at all: 3 s */
 #define FIRST_PAUSE_S 1.0
 #define MAX_PAUSE_S 30.0
 #define MAX_RETRY_AFTER_S 600 /* a longer wait is the user's decision */
@@ -70,6 +71,11 @@ static bool is_out_of_step(const struct request *r, const struct transfer_answer
            (a->status == 206 && a->range_from != from) || a->end == TRANSFER_REFUSED;
 }
 
+static int max_tries(const struct request *r, const struct transfer_answer *a)
+{
+    return !r->file && a->end == TRANSFER_CUT && a->status == 0 ? MAX_FIRST_TRIES : MAX_TRIES;
+}
+
 static struct refusal judge(const struct session *s, const struct request *r,
                             struct transfer_answer *a)
 {
@@ -111,7 +117,7 @@ bool request_run(struct session *s, struct transfer *t, const struct request *r,
         if (answer->end == TRANSFER_REFUSED)
             return fail(err, ERR_IO, "%s: more bytes came than announced", what);
         struct refusal refusal = judge(s, r, answer);
-        if (refusal.is_final || n_failed >= MAX_TRIES) {
+        if (refusal.is_final || n_failed >= max_tries(r, answer)) {
             char tries[32] = "";
             if (!refusal.is_final)
                 snprintf(tries, sizeof tries, " (%d times)", n_failed);

@@ -15,6 +15,7 @@
 
 #define MAX_REDIRECTS 10
 #define CONNECT_S 20L
+#define BUFFER_BYTES (512L << 10) /* bytes that one call of the sink gets, at most */
 #define USER_AGENT "fluxbench/" FLUXBENCH_VERSION
 
 struct transfer {
@@ -211,6 +212,7 @@ static void set_options(struct transfer *t, const char *url, struct curl_slist *
         curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
     if (ca_dir && *ca_dir)
         curl_easy_setopt(easy, CURLOPT_CAPATH, ca_dir);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
@@ -256,6 +258,14 @@ static enum transfer_end judge(const struct transfer *t, CURLcode code)
     }
 }
 
+static const char *reason_of(const struct transfer *t, CURLcode code)
+{
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        return "no certificates to check the hub's by: install ca-certificates, or correct "
+               "SSL_CERT_FILE";
+    return *t->error ? t->error : curl_easy_strerror(code);
+}
+
 static void run_hop(struct transfer *t, const char *url)
 {
     struct transfer_answer *a = t->answer;
@@ -265,8 +275,7 @@ static void run_hop(struct transfer *t, const char *url)
     CURLcode code = curl_easy_perform(t->easy);
     a->end = judge(t, code);
     if (code != CURLE_OK)
-        snprintf(a->detail, sizeof a->detail, "%s",
-                 *t->error ? t->error : curl_easy_strerror(code));
+        snprintf(a->detail, sizeof a->detail, "%s", reason_of(t, code));
 
     char *location = NULL; /* absolute, whatever the header says */
     curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);

@@ -284,6 +284,13 @@ def test_certificates_are_verified(certificate, tmp_path):
     hub.close()
 
 
+def test_missing_certificates_are_named_as_the_cause(certificate, tmp_path):
+    hub = FakeHub(model_files(), tls=certificate)
+    code, _, err = Client(hub, tmp_path / "home").download(SSL_CERT_FILE=str(tmp_path / "none"))
+    assert code == 1 and "install ca-certificates, or correct SSL_CERT_FILE" in err
+    hub.close()
+
+
 def test_a_redirect_may_not_leave_https(certificate, tmp_path):
     hub = FakeHub(model_files(), tls=certificate)
     client = Client(hub, tmp_path / "home")
