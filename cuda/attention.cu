@@ -267,9 +267,8 @@ DEVICE void any_rows(T *to, const T *from, int64_t stride, int width, int first,
     const int pitch = any_pitch<T>(width);
     for (int i = (int)threadIdx.x; i < rows * width; i += ANY_THREADS) {
         const int row = i / width, d = i % width;
-        T zero;
-        put(&zero, 0.0f);
-        to[row * pitch + d] = first + row < end ? from[(first + row) * stride + d] : zero;
+        put(to + row * pitch + d,
+            first + row < end ? get(from + (first + row) * stride + d) : 0.0f);
     }
 }
 
@@ -307,7 +306,7 @@ __global__ void __launch_bounds__(ANY_THREADS) attention_any_kernel(struct atten
             const T *q_row = qs + row * pitch, *k_row = kvs + (j * ANY_LANES + t) * pitch;
             float dot = 0.0f;
             for (int d = 0; d < p.width; d++)
-                dot = fmaf(to_float(q_row[d]), to_float(k_row[d]), dot);
+                dot = fmaf(get(q_row + d), get(k_row + d), dot);
             s[j] = -INFINITY;
             if (key < end)
                 s[j] = dot * p.scale + (bias ? bias[key * p.bias_strides[2]] : 0.0f);
@@ -339,7 +338,7 @@ __global__ void __launch_bounds__(ANY_THREADS) attention_any_kernel(struct atten
             for (int e = 0; e < EACH; e++) {
                 const int d = e * ANY_LANES + t;
                 if (d < p.width)
-                    acc[e] = fmaf(weight, to_float(kvs[j * pitch + d]), acc[e]);
+                    acc[e] = fmaf(weight, get(kvs + j * pitch + d), acc[e]);
             }
         }
         __syncthreads(); /* values make room for the next keys */

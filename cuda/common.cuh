@@ -84,14 +84,31 @@ DEVICE float fast_exp2(float x)
 
 /* --- numbers ----------------------------------------------------------------------------------*/
 
-DEVICE float to_float(float x) { return x; }
-DEVICE float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-DEVICE float to_float(__half x) { return __half2float(x); }
+/* One element of memory as a float, and back, rounded to nearest, ties to even. The 16-bit types
+ * move as plain integers: an access that every compiler and checker sees. */
+DEVICE float get(const float *p) { return *p; }
+DEVICE float get(const __nv_bfloat16 *p)
+{
+    const uint32_t bits = *reinterpret_cast<const uint16_t *>(p);
+    return __uint_as_float(bits << 16);
+}
+DEVICE float get(const __half *p)
+{
+    const uint16_t bits = *reinterpret_cast<const uint16_t *>(p);
+    return __half2float(__ushort_as_half(bits));
+}
 
-/* *p = x, rounded to nearest, ties to even. */
 DEVICE void put(float *p, float x) { *p = x; }
-DEVICE void put(__nv_bfloat16 *p, float x) { *p = __float2bfloat16_rn(x); }
-DEVICE void put(__half *p, float x) { *p = __float2half_rn(x); }
+DEVICE void put(__nv_bfloat16 *p, float x)
+{
+    const uint16_t bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    *reinterpret_cast<uint16_t *>(p) = bits;
+}
+DEVICE void put(__half *p, float x)
+{
+    const uint16_t bits = __half_as_ushort(__float2half_rn(x));
+    *reinterpret_cast<uint16_t *>(p) = bits;
+}
 
 /* Two neighbours of a 32-bit word of bf16. */
 DEVICE float bf16_low(uint32_t pair) { return __uint_as_float(pair << 16); }
@@ -164,7 +181,7 @@ template <class T> DEVICE void load_some(float (&v)[RUN], const T *p, int n, boo
     }
     UNROLL
     for (int i = 0; i < RUN; i++)
-        v[i] = i < n ? to_float(p[i]) : 0.0f;
+        v[i] = i < n ? get(p + i) : 0.0f;
 }
 
 template <class T> DEVICE void store_some(T *p, const float (&v)[RUN], int n, bool is_aligned)

@@ -18,7 +18,7 @@ DEVICE void load_strided(float (&v)[RUN], const T *p, int64_t step, int n, bool 
     }
     UNROLL
     for (int i = 0; i < RUN; i++)
-        v[i] = i < n ? to_float(p[i * step]) : 0.0f;
+        v[i] = i < n ? get(p + i * step) : 0.0f;
 }
 
 template <class T>
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(THREADS)
 template <class T> DEVICE void copy_element(T *to, const T *from) { *to = *from; }
 template <class To, class From> DEVICE void copy_element(To *to, const From *from)
 {
-    put(to, to_float(*from));
+    put(to, get(from));
 }
 
 /* out = x for 16- and 32-bit types, any strides. One run per thread. */
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(THREADS)
     const int64_t i = run_index();
     if (i >= n)
         return;
-    const float half = rounded(to_float(x[i]) * 0.5f, x);
+    const float half = rounded(get(x + i) * 0.5f, x);
     const float unit = rounded(half + 0.5f, x);
     const float clipped = unit > 0.0f ? fminf(unit, 1.0f) : 0.0f;
     out[i] = (unsigned char)rintf(255.0f * clipped);

@@ -137,7 +137,7 @@ DEVICE void gather_run(const struct cuda_product &p, const struct row_place &r,
     UNROLL
     for (int e = 0; e < RUN; e++) {
         const int64_t at = x_offset<IS_CONV>(p, r, t);
-        v[e] = at < 0 ? 0.0f : to_float(x[at]);
+        v[e] = at < 0 ? 0.0f : get(x + at);
         tap_advance<IS_CONV>(p, t, 1);
     }
     store_run(to, v);
@@ -293,7 +293,7 @@ __global__ void __launch_bounds__(FMA_THREADS) product_fma_kernel(struct cuda_pr
         for (int e = 0; e < 4; e++) {
             const int64_t at = x_offset<IS_CONV>(p, place, t);
             xs[first + e][row] = at < 0 ? 0.0f : x[at];
-            ws[first + e][row] = t.k < (int)p.w_row ? to_float(w[t.k]) : 0.0f;
+            ws[first + e][row] = t.k < (int)p.w_row ? get(w + t.k) : 0.0f;
             tap_advance<IS_CONV>(p, t, 1);
         }
         __syncthreads();

@@ -168,10 +168,10 @@ __global__ void __launch_bounds__(ROW_THREADS)
     const int n = left < p.chunk ? (int)left : p.chunk;
     const bool is_channel = c < p.channels;
     const T *from = x + ((int64_t)blockIdx.z * p.pixels + first) * p.channels + c;
-    const float pivot = is_channel ? to_float(from[0]) : 0.0f;
+    const float pivot = is_channel ? get(from) : 0.0f;
     float sum = 0.0f, squares = 0.0f;
     for (int i = warp; is_channel && i < n; i += WARPS) {
-        const float d = to_float(from[(int64_t)i * p.channels]) - pivot;
+        const float d = get(from + (int64_t)i * p.channels) - pivot;
         sum += d;
         squares = fmaf(d, d, squares);
     }

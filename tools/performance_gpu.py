@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Bounds of FLUX.1-dev on GPUs, computed: nothing here is measured.
+
+    tools/performance_gpu.py PLAN_OPS MODEL_DIR [--write docs/performance-gpu.md]
+
+PLAN_OPS is the program bench/plan_ops, which runs the model code over the counting back end. For
+every device an operation takes at least the longer of its flops at the tensor cores' dense rate
+and its bytes at the memory's rate. Prints the tables, or puts them between the markers of the
+document.
+"""
+
+import argparse
+import csv
+import io
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+# Dense rates without sparsity, f32 accumulation, from NVIDIA's data sheets and whitepapers: bf16
+# and fp8 in Tflop/s (0: none), memory in GB/s, processors, boost clock in GHz.
+DEVICES = {
+    "A100 80GB SXM": (312, 0, 2039, 108, 1.41),
+    "L40S": (362, 733, 864, 142, 2.52),
+    "H100 SXM": (989, 1979, 3350, 132, 1.83),
+    "B200": (2250, 4500, 8000, 148, 1.85),
+    "RTX 4090": (165, 330, 1008, 128, 2.52),
+}
+STAGES = ["text", "condition", "step", "decode"]
+SIZES = [512, 1024]
+STEPS = 28
+EXP2_PER_CLOCK = 16  # special-function results per clock and processor, sm_80 to sm_100
+TENSOR_OPS = {"linear", "conv2d", "attention"}
+
+
+def plan(program, model, size_px):
+    """Rows of plan_ops with numbers."""
+    out = subprocess.run([program, model, str(size_px)], check=True, capture_output=True, text=True)
+    rows = list(csv.DictReader(io.StringIO(out.stdout)))
+    for row in rows:
+        for key in ("calls", "flops", "bytes"):
+            row[key] = float(row[key])
+    return rows
+
+
+def bound(row, device, is_fp8=False):
+    """Seconds that the row takes at least. fp8 counts for linear only."""
+    bf16, fp8, memory, _, _ = DEVICES[device]
+    rate = fp8 if is_fp8 and row["op"] == "linear" and fp8 else bf16
+    return max(row["flops"] / (rate * 1e12), row["bytes"] / (memory * 1e9))
+
+
+def attention_exp2(row, device):
+    """Seconds that the special-function units need for one exp2 per score."""
+    _, _, _, processors, clock = DEVICES[device]
+    width = int(row["shape"].rsplit(" ", 1)[1])
+    return row["flops"] / (4 * width) / (EXP2_PER_CLOCK * processors * clock * 1e9)
+
+
+def table(header, rows):
+    """A markdown table; all but the first column are numbers."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" + "---:|" * (len(header) - 1)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def operations_table(rows, stage):
+    """Flops, bytes and bound of each operation and shape of a stage, longest on H100 first."""
+    mine = [row for row in rows if row["stage"] == stage]
+    mine.sort(key=lambda row: -bound(row, "H100 SXM"))
+    total = sum(bound(row, "H100 SXM") for row in mine)
+    shown, rest = [], defaultdict(float)
+    for row in mine:
+        cells = [bound(row, device) * 1e3 for device in DEVICES]
+        if bound(row, "H100 SXM") < 0.004 * total:
+            rest["calls"] += row["calls"]
+            rest["flops"] += row["flops"]
+            rest["bytes"] += row["bytes"]
+            for device, cell in zip(DEVICES, cells):
+                rest[device] += cell
+            continue
+        intensity = row["flops"] / row["bytes"]
+        shown.append(
+            [f"{row['op']} {row['shape']}", f"{row['calls']:.0f}", f"{row['flops'] / 1e12:.2f}",
+             f"{row['bytes'] / 1e9:.2f}", f"{intensity:.0f}"] + [f"{cell:.2f}" for cell in cells])
+    if rest:
+        shown.append(["the rest", f"{rest['calls']:.0f}", f"{rest['flops'] / 1e12:.2f}",
+                      f"{rest['bytes'] / 1e9:.2f}", ""] + [f"{rest[d]:.2f}" for d in DEVICES])
+    shown.append(["**together**", f"{sum(r['calls'] for r in mine):.0f}",
+                  f"{sum(r['flops'] for r in mine) / 1e12:.2f}",
+                  f"{sum(r['bytes'] for r in mine) / 1e9:.2f}", ""]
+                 + [f"**{sum(bound(r, d) for r in mine) * 1e3:.2f}**" for d in DEVICES])
+    header = ["operation", "calls", "Tflop", "GB", "flop/byte"] + [f"{d}, ms" for d in DEVICES]
+    return table(header, shown)
+
+
+def image_seconds(rows, device, is_fp8=False):
+    """Bound of a whole image."""
+    times = {s: sum(bound(r, device, is_fp8) for r in rows if r["stage"] == s) for s in STAGES}
+    return times["text"] + times["condition"] + STEPS * times["step"] + times["decode"], times
+
+
+def images_table(plans):
+    """Whole images on every device."""
+    shown = []
+    for size in SIZES:
+        for device, (_, fp8, *_rest) in DEVICES.items():
+            seconds, times = image_seconds(plans[size], device)
+            fast = f"{image_seconds(plans[size], device, True)[0]:.2f}" if fp8 else "none"
+            shown.append([f"{size}x{size}, {device}", f"{times['text'] * 1e3:.1f}",
+                          f"{times['step'] * 1e3:.1f}", f"{times['decode'] * 1e3:.1f}",
+                          f"{seconds:.2f}", f"{seconds / 0.62:.2f}", fast])
+    header = ["picture", "text, ms", "step, ms", "decode, ms", f"image of {STEPS} steps, s",
+              "the same at 62 % of peak, s", "bound with fp8 linear, s"]
+    return table(header, shown)
+
+
+def exp2_table(plans):
+    """Attention of a step: tensor cores against special-function units."""
+    shown = []
+    for size in SIZES:
+        for device in DEVICES:
+            rows = [r for r in plans[size] if r["stage"] == "step" and r["op"] == "attention"]
+            tensor = sum(r["flops"] for r in rows) / (DEVICES[device][0] * 1e12)
+            special = sum(attention_exp2(r, device) for r in rows)
+            shown.append([f"{size}x{size}, {device}", f"{tensor * 1e3:.2f}",
+                          f"{special * 1e3:.2f}", f"{special / tensor * 100:.0f} %"])
+    return table(["attention of a step", "tensor cores, ms", "exp2, ms", "exp2 / tensor"], shown)
+
+
+def memory_table(plans):
+    """What is bound by memory in a step, and what fusing it would save at most."""
+    shown = []
+    for size in SIZES:
+        rows = [r for r in plans[size] if r["stage"] == "step" and r["op"] not in TENSOR_OPS]
+        by_op = defaultdict(lambda: [0.0, 0.0])
+        for r in rows:
+            by_op[r["op"]][0] += r["calls"]
+            by_op[r["op"]][1] += r["bytes"]
+        for op, (calls, size_bytes) in sorted(by_op.items(), key=lambda item: -item[1][1]):
+            shown.append([f"{size}x{size}, {op}", f"{calls:.0f}", f"{size_bytes / 1e9:.2f}"]
+                         + [f"{size_bytes / DEVICES[d][2] / 1e6:.2f}" for d in DEVICES])
+    return table(["operation", "calls", "GB"] + [f"{d}, ms" for d in DEVICES], shown)
+
+
+def sections(plans):
+    """Tables by the name of their marker."""
+    made = {"images": images_table(plans), "exp2": exp2_table(plans),
+            "memory": memory_table(plans)}
+    for size in SIZES:
+        made[f"step-{size}"] = operations_table(plans[size], "step")
+    made["text"] = operations_table(plans[1024], "text")
+    made["decode-1024"] = operations_table(plans[1024], "decode")
+    return made
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plan_ops")
+    parser.add_argument("model_dir")
+    parser.add_argument("--write", type=Path, metavar="DOCUMENT")
+    args = parser.parse_args()
+    made = sections({size: plan(args.plan_ops, args.model_dir, size) for size in SIZES})
+    if not args.write:
+        for name, text in made.items():
+            print(f"## {name}\n\n{text}")
+        return
+    document = args.write.read_text()
+    for name, text in made.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, after = document.split(begin)
+        document = before + begin + text + end + after.split(end)[1]
+    args.write.write_text(document)
+
+
+if __name__ == "__main__":
+    main()
