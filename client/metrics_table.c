@@ -203,6 +203,8 @@ static bool effective_concurrency(const struct metrics_input *in, struct stats *
     steps[n++] = (struct stats_step){in->start_ns, 0};
     for (size_t i = 0; i < in->n_flights; i++) {
         const struct record *r = in->flights[i];
+        if (r->end_ns <= in->start_ns || r->start_ns >= in->end_ns)
+            continue; /* a slice sees the few around it */
         steps[n++] = (struct stats_step){clamp(r->start_ns, in->start_ns, in->end_ns), 1};
         steps[n++] = (struct stats_step){clamp(r->end_ns, in->start_ns, in->end_ns), -1};
     }

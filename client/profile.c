@@ -280,7 +280,7 @@ static bool execute(struct run *run, const sigset_t *signals, struct error *err)
     return records_finish(run->records, err);
 }
 
-static void gather(struct run *run)
+static bool gather(struct run *run, struct error *err)
 {
     struct report *report = &run->report;
     size_t n_all;
@@ -297,8 +297,8 @@ static void gather(struct run *run)
         report->was_canceled = true;
         report->incomplete_reason = "interrupted";
     }
-    if (run->options.slice_s > 0)
-        report_make_slices(report, to_ns(run->options.slice_s));
+    return run->options.slice_s <= 0 ||
+           report_make_slices(report, to_ns(run->options.slice_s), err);
 }
 
 static void print_outcome(const struct run *run, const struct buf *console)
@@ -383,13 +383,15 @@ static int run_profile(struct run *run, struct error *err)
     bool ok = execute(run, &signals, err);
     if (ok && run->error.code != ERR_NONE) /* the server never became ready */
         return fail_run(&run->error);
-    gather(run);
+    ok = gather(run, err) && ok;
     struct buf console = {0};
     ok = artifacts_write(&run->artifacts, &run->report, &console, err) && ok;
     print_outcome(run, &console);
     buf_free(&console);
     int code = judge(run);
-    return ok ? code : fail_run(err);
+    if (!ok)
+        fail_run(err);
+    return ok ? code : 1;
 }
 
 int profile_main(int argc, char **argv, int first)

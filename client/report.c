@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 static bool is_same_failure(const struct record *a, const struct record *b)
 {
     return a->error.code == b->error.code && strcmp(a->error.type, b->error.type) == 0 &&
@@ -72,11 +74,11 @@ static void fill_slice(struct report_slice *s, const struct report_phase *p, boo
     free(chosen);
 }
 
-void report_make_slices(struct report *r, int64_t slice_ns)
+bool report_make_slices(struct report *r, int64_t slice_ns, struct error *err)
 {
     const struct report_phase *p = report_main_phase(r);
     if (p->n_records == 0)
-        return;
+        return true;
     int64_t first_ns = INT64_MAX, last_ns = 0;
     for (size_t i = 0; i < p->n_records; i++) {
         const struct record *record = p->records[i];
@@ -85,6 +87,10 @@ void report_make_slices(struct report *r, int64_t slice_ns)
     }
     size_t n = (size_t)((last_ns - first_ns + slice_ns - 1) / slice_ns);
     n = n ? n : 1;
+    if (n > REPORT_MAX_SLICES)
+        return fail_field(err, "--slice-duration",
+                          "--slice-duration %g makes %zu slices of this run: the most are %d",
+                          clock_seconds(slice_ns), n, REPORT_MAX_SLICES);
     r->slices = xcalloc(n, sizeof *r->slices);
     for (; r->n_slices < n; r->n_slices++) {
         struct report_slice *s = &r->slices[r->n_slices];
@@ -95,6 +101,7 @@ void report_make_slices(struct report *r, int64_t slice_ns)
             s->end_ns = last_ns > s->start_ns ? last_ns : s->start_ns + 1;
         fill_slice(s, p, r->options->n_objectives > 0);
     }
+    return true;
 }
 
 const struct report_phase *report_main_phase(const struct report *r)

@@ -10,6 +10,7 @@
 #include "client/metrics.h"
 #include "client/options.h"
 
+#define REPORT_MAX_SLICES 10000
 #define REPORT_SCHEMA_VERSION "1.4" /* of AIPerf 0.13's summary, whose keys ours has */
 
 /* Failures that look the same. */
@@ -51,8 +52,9 @@ struct report {
  * be set. */
 void report_phase_fill(struct report_phase *phase, int index, struct record *const *all,
                        size_t n_all, bool has_objectives);
-/* Cut the last phase into slices of that length, from its first request to its last end. */
-void report_make_slices(struct report *r, int64_t slice_ns);
+/* Cut the last phase into slices of that length, from its first request to its last end. Fails when
+ * that makes more than REPORT_MAX_SLICES. */
+bool report_make_slices(struct report *r, int64_t slice_ns, struct error *err);
 void report_free(struct report *r);
 
 const struct report_phase *report_main_phase(const struct report *r);

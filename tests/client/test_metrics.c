@@ -131,7 +131,7 @@ static void slices_leave_out_what_needs_the_whole_run(void **state)
     (void)state;
     struct run_fixture f;
     run_fixture_init(&f);
-    report_make_slices(&f.report, 250 * FIXTURE_MS);
+    assert_true(report_make_slices(&f.report, 250 * FIXTURE_MS, NULL));
     assert_int_equal(f.report.n_slices, 3); /* 1000..1650 ms */
     assert_false(f.report.slices[2].is_complete);
     assert_int_equal(f.report.slices[2].end_ns, 1650 * FIXTURE_MS);
@@ -141,6 +141,18 @@ static void slices_leave_out_what_needs_the_whole_run(void **state)
     /* the second request reaches into it until 1300, the third fills the rest */
     near(metrics_get(second, "effective_concurrency")->stats.avg, 1);
     assert_null(metrics_get(second, "effective_latency"));
+    run_fixture_free(&f);
+}
+
+static void too_many_slices_are_refused(void **state)
+{
+    (void)state;
+    struct run_fixture f;
+    struct error err = {0};
+    run_fixture_init(&f);
+    assert_false(report_make_slices(&f.report, 1000, &err));
+    assert_string_equal(err.field, "--slice-duration");
+    assert_int_equal(f.report.n_slices, 0);
     run_fixture_free(&f);
 }
 
@@ -201,6 +213,7 @@ int main(void)
         cmocka_unit_test(failures_count_as_infinite_in_the_adjusted_latency),
         cmocka_unit_test(rows_about_failures_need_a_failure),
         cmocka_unit_test(slices_leave_out_what_needs_the_whole_run),
+        cmocka_unit_test(too_many_slices_are_refused),
         cmocka_unit_test(goodput_wants_every_objective),
         cmocka_unit_test(bad_objectives_are_named),
         cmocka_unit_test(tags_are_unique),

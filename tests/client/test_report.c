@@ -109,7 +109,7 @@ static void manifest_and_slices_are_well_formed(void **state)
     struct run_fixture f;
     struct buf a = {0}, b = {0};
     run_fixture_init(&f);
-    report_make_slices(&f.report, 250 * FIXTURE_MS);
+    assert_true(report_make_slices(&f.report, 250 * FIXTURE_MS, NULL));
     report_json_manifest(&a, &f.report);
     report_slices_json(&b, &f.report);
     struct json *manifest = json_parse(a.data, a.size, NULL),
