@@ -5,6 +5,8 @@
  * cases.json gives the wish and the tolerances, CASE.safetensors the tensors of the reference.
  * Cases whose model is not in MODELS_DIR are skipped and counted. One line per case; every
  * comparison that fails is listed with its error and bound. */
+#include "tests/golden/backend.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +15,6 @@
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "cpu/cpu.h"
 #include "flux/flux.h"
 #include "flux/safetensors.h"
 #include "image/image.h"
@@ -275,7 +276,7 @@ static int run_case(const struct json *c, const char *model_dir, const char *dir
     char *dump_path = xasprintf("/tmp/golden_%d.safetensors", (int)getpid());
     char *golden_path = xasprintf("%s/%s", dir, json_string(json_get(c, "tensors")));
     int failures = 0;
-    if (cpu_open(&b, &(struct cpu_options){.compute = is_bf16(c) ? DTYPE_BF16 : DTYPE_F32}, &err) &&
+    if (golden_open(&b, is_bf16(c) ? DTYPE_BF16 : DTYPE_F32, &err) &&
         flux_open(&f, b, model_dir, &err) && read_wish(&w, c, f, dir, &err) &&
         flux_generate(f, &w.spec, &hooks, &result, &err) &&
         flux_dump_write(dump, dump_path, &err)) {
@@ -291,6 +292,7 @@ static int run_case(const struct json *c, const char *model_dir, const char *dir
         printf("    %s\n", err.text);
         failures++;
     }
+    failures += golden_complaints();
     unlink(dump_path);
     image_free(&w.init);
     flux_result_free(&result);

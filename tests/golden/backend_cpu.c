@@ -1,0 +1,11 @@
+/* The reference cases on the CPU back end. */
+#include "tests/golden/backend.h"
+
+#include "cpu/cpu.h"
+
+bool golden_open(struct backend **out, enum dtype compute, struct error *err)
+{
+    return cpu_open(out, &(struct cpu_options){.compute = compute}, err);
+}
+
+int golden_complaints(void) { return 0; }
