@@ -3,52 +3,13 @@
  *
  *     out = softmax(q k^T scale + bias) v      per head, bias any strides, causal or not
  *
- * Two kernels: heads of 64 and 128 in bf16 on the tensor cores, and one for any width and type. */
-#include "cuda/common.cuh"
-
-struct attention {
-    const void *q, *k, *v;
-    void *out;
-    const float *bias;                                                /* or NULL */
-    int64_t q_strides[3], k_strides[3], v_strides[3], out_strides[3]; /* of B, L, H */
-    int64_t bias_strides[3];                                          /* of H, Lq, Lk */
-    int heads, lq, lk, width;
-    float scale;
-    bool is_causal;
-};
-
-DEVICE int64_t head_offset(const int64_t (&strides)[3], int batch, int head)
-{
-    return batch * strides[0] + head * strides[2];
-}
+ * Two kernels: heads of 64 and 128 in bf16 on the tensor cores, and one for any width and type.
+ * Heads of 512 have one of their own (attention_wide.cu). */
+#include "cuda/attention.cuh"
 
 /* --- heads of 64 and 128 on tensor cores ------------------------------------------------------*/
 
 enum { FLASH_WARPS = 4, FLASH_THREADS = 32 * FLASH_WARPS };
-
-/* Rows of WIDTH elements in shared memory: piece c of row r stands at c ^ (r % 8), so that the
- * eight rows that ldmatrix reads at once hit all banks. */
-template <int WIDTH> DEVICE int piece_at(int row, int chunk)
-{
-    return row * WIDTH + (chunk ^ (row % 8)) * RUN;
-}
-
-/* Queue the copy of ROWS rows from `first` on; rows past the end become zeros. A thread copies
- * piece t % PIECES of every EACH-th row, and EACH is a multiple of 8: its swizzle is always the
- * same. */
-template <int WIDTH, int ROWS>
-DEVICE void load_rows(__nv_bfloat16 *to, const __nv_bfloat16 *from, int64_t stride, int first,
-                      int end)
-{
-    enum { PIECES = WIDTH / RUN, EACH = FLASH_THREADS / PIECES };
-    const int row = (int)threadIdx.x / PIECES, chunk = (int)threadIdx.x % PIECES;
-    from += (first + row) * stride + chunk * RUN;
-    to += piece_at<WIDTH>(row, chunk);
-    UNROLL
-    for (int i = 0; i < ROWS / EACH; i++)
-        cp_async16(to + i * EACH * WIDTH, from + i * EACH * stride,
-                   first + row + i * EACH < end ? 16 : 0);
-}
 
 /* One step of the softmax for a thread's share of one row, which four lanes share: s times factor
  * are scores in powers of two. Turns s into weights; returns what earlier sums are to be multiplied
@@ -90,7 +51,7 @@ DEVICE float softmax_step(float (&s)[COLUMNS][4], int half, float factor, float 
  * With TILES = 2 a read of shared memory feeds 3.2 mma. Shared memory: (queries + 2 KEYS) WIDTH 2
  * bytes. Needs windows in aligned runs of 8 and scale > 0. Speed: not measured on hardware. */
 template <int WIDTH, int TILES, int KEYS, bool HAS_BIAS>
-__global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p)
+__global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attention p)
 {
     enum {
         QUERIES = FLASH_WARPS * TILES * 16,
@@ -118,8 +79,8 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
     const float factor = HAS_BIAS ? 1.0f : p.scale * log2_e;
     const int limit = p.is_causal ? min(p.lk, first + QUERIES) : p.lk;
 
-    load_rows<WIDTH, QUERIES>(qs, q, p.q_strides[1], first, p.lq);
-    load_rows<WIDTH, KEYS>(ks, k, p.k_strides[1], 0, p.lk);
+    load_rows<WIDTH, QUERIES, FLASH_THREADS>(qs, q, p.q_strides[1], first, p.lq);
+    load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], 0, p.lk);
     cp_async_commit();
 
     float acc[TILES][OUTPUTS][4] = {};
@@ -132,7 +93,7 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
     for (int k0 = 0; k0 < limit; k0 += KEYS) {
         cp_async_wait<0>();
         __syncthreads(); /* keys are there; everybody has left the values before */
-        load_rows<WIDTH, KEYS>(vs, v, p.v_strides[1], k0, p.lk);
+        load_rows<WIDTH, KEYS, FLASH_THREADS>(vs, v, p.v_strides[1], k0, p.lk);
         cp_async_commit();
 
         float s[TILES][COLUMNS][4] = {};
@@ -195,7 +156,7 @@ __global__ void __launch_bounds__(FLASH_THREADS) flash_kernel(struct attention p
         cp_async_wait<0>();
         __syncthreads(); /* values are there; everybody has left the keys */
         if (k0 + KEYS < limit)
-            load_rows<WIDTH, KEYS>(ks, k, p.k_strides[1], k0 + KEYS, p.lk);
+            load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], k0 + KEYS, p.lk);
         cp_async_commit();
         UNROLL
         for (int step = 0; step < KEYS / 16; step++) {
@@ -277,7 +238,7 @@ DEVICE void any_rows(T *to, const T *from, int64_t stride, int width, int first,
  * EACH of them. Everything is f32 but what lies in memory. Bound: shared memory, two reads per
  * multiply-add; it serves small models, f32 and odd widths. width <= 8 EACH. */
 template <class T, int EACH>
-__global__ void __launch_bounds__(ANY_THREADS) attention_any_kernel(struct attention p)
+__global__ void __launch_bounds__(ANY_THREADS, 2) attention_any_kernel(struct attention p)
 {
     SHARED_DYN(T, qs);
     SHARED(float, weights, [ANY_QUERIES][ANY_KEYS + 1]);
@@ -374,7 +335,7 @@ static const struct {
     {64, 1, 64, true, flash_kernel<64, 1, 64, true>},
     {128, 2, 48, false, flash_kernel<128, 2, 48, false>},
     {128, 1, 64, false, flash_kernel<128, 1, 64, false>},
-    {128, 1, 64, true, flash_kernel<128, 1, 64, true>},
+    {128, 1, 32, true, flash_kernel<128, 1, 32, true>},
 };
 
 enum { N_FLASH = sizeof FLASH_KERNELS / sizeof FLASH_KERNELS[0], N_ANY = 4, MAX_WIDTH = 512 };
@@ -414,7 +375,7 @@ static bool allow_shared(struct cuda *c, attention_fn kernel, int bytes)
 
 bool cuda_attention_open(struct cuda *c)
 {
-    bool is_done = true;
+    bool is_done = attention_wide_open(c);
     for (int i = 0; i < N_FLASH; i++)
         is_done = is_done && allow_shared(c, FLASH_KERNELS[i].kernel, flash_shared_bytes(i));
     for (int i = 0; i < 2 * N_ANY; i++)
@@ -505,11 +466,12 @@ void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struc
     p.scale = scale;
     p.is_causal = is_causal;
     const int batch = (int)q.dims[0], i = choose_flash(c, &p, batch);
-    const bool is_flash = i < N_FLASH && q.dtype == DTYPE_BF16 && scale > 0.0f &&
-                          has_near_bias(bias) && is_aligned(q) && is_aligned(k) && is_aligned(v) &&
-                          is_aligned(out);
-    if (is_flash)
+    const bool is_fit = q.dtype == DTYPE_BF16 && scale > 0.0f && has_near_bias(bias) &&
+                        is_aligned(q) && is_aligned(k) && is_aligned(v) && is_aligned(out);
+    if (is_fit && i < N_FLASH)
         run_flash(c, &p, i, batch);
+    else if (is_fit && attention_wide_serves(&p))
+        attention_wide_run(c, &p, batch);
     else
         run_any(c, &p, batch, q.dtype == DTYPE_BF16);
     cuda_launched(c, "attention");

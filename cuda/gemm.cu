@@ -2,108 +2,9 @@
  *
  *     out[m][n] = act(sum_k x[m][k] w[n][k] + bias[n])      struct cuda_product
  *
- * Three kernels. bf16 times bf16 goes to the tensor cores; f32 activations are multiplied in f32
- * with weights of any type, widened on the way; a few rows are a stream over the weight. */
-#include "cuda/common.cuh"
-
-/* --- the left operand -------------------------------------------------------------------------*/
-
-/* Where row m of x begins. y and x are the picture's pixel under tap (0, 0), which may lie outside;
- * an absent row is one below any picture. */
-struct row_place {
-    int64_t offset;
-    int y, x;
-};
-
-enum { ABSENT = -(1 << 29) };
-
-DEVICE void row_count(const struct cuda_product &p, int m, int (&i)[3])
-{
-    const unsigned row = (unsigned)m, d1 = (unsigned)p.dims1, d2 = (unsigned)p.dims2;
-    i[2] = (int)(row % d2);
-    i[1] = (int)(row / d2 % d1);
-    i[0] = (int)(row / d2 / d1);
-}
-
-template <bool IS_CONV> DEVICE struct row_place place_row(const struct cuda_product &p, int m)
-{
-    int i[3];
-    if (m >= p.rows)
-        return {0, ABSENT, 0};
-    row_count(p, m, i);
-    const int y = IS_CONV ? i[1] * p.stride - p.pad_top : 0;
-    const int x = IS_CONV ? i[2] * p.stride - p.pad_left : 0;
-    if (!IS_CONV)
-        return {i[0] * p.x_strides[0] + i[1] * p.x_strides[1] + i[2] * p.x_strides[2], 0, 0};
-    return {i[0] * p.x_strides[0] + y * p.x_strides[1] + x * p.x_strides[2], y, x};
-}
-
-DEVICE int64_t out_offset(const struct cuda_product &p, int m)
-{
-    int i[3];
-    row_count(p, m, i);
-    return i[0] * p.out_strides[0] + i[1] * p.out_strides[1] + i[2] * p.out_strides[2];
-}
-
-/* Element k of a row, split: k = (ty kernel_x + tx) channels + channel. */
-struct tap {
-    int k, ty, tx, channel;
-};
-
-template <bool IS_CONV> DEVICE struct tap tap_at(const struct cuda_product &p, int k)
-{
-    if (!IS_CONV)
-        return {k, 0, 0, k};
-    const int t = k / p.channels;
-    return {k, t / p.kernel_x, t % p.kernel_x, k % p.channels};
-}
-
-template <bool IS_CONV>
-DEVICE void tap_advance(const struct cuda_product &p, struct tap &t, int step)
-{
-    t.k += step;
-    t.channel += step;
-    while (IS_CONV && t.channel >= p.channels) {
-        t.channel -= p.channels;
-        if (++t.tx == p.kernel_x) {
-            t.tx = 0;
-            t.ty++;
-        }
-    }
-}
-
-/* Offset of the element in x, or -1 where it is zero. */
-template <bool IS_CONV>
-DEVICE int64_t x_offset(const struct cuda_product &p, const struct row_place &r,
-                        const struct tap &t)
-{
-    if (!IS_CONV)
-        return t.k < p.k && r.y != ABSENT ? r.offset + t.k : -1;
-    const int y = r.y + t.ty, x = r.x + t.tx;
-    const bool is_inside =
-        t.k < p.k && (unsigned)y < (unsigned)p.height && (unsigned)x < (unsigned)p.width;
-    return is_inside ? r.offset + t.ty * p.x_pitch + t.tx * (int64_t)p.channels + t.channel : -1;
-}
-
-/* --- the end of a row's run -------------------------------------------------------------------*/
-
-/* out[m][n .. n + RUN] = act(v + bias), as far as there are columns. */
-template <class T>
-DEVICE void finish_run(const struct cuda_product &p, int m, int n, float (&v)[RUN])
-{
-    const int left = p.n - n;
-    if (p.bias) {
-        UNROLL
-        for (int i = 0; i < RUN; i++)
-            v[i] += i < left ? p.bias[n + i] : 0.0f;
-    }
-    if (p.act != ACT_NONE) {
-        UNROLL
-        for (int i = 0; i < RUN; i++)
-            v[i] = activated(v[i], p.act);
-    }
-    store_some(static_cast<T *>(p.out) + out_offset(p, m) + n, v, left, p.is_out_aligned);
-}
+ * bf16 times bf16 goes to the tensor cores, here; f32 activations and products of a few rows have
+ * their kernels in gemm_f32.cu. */
+#include "cuda/product.cuh"
 
 /* --- bf16 on tensor cores ---------------------------------------------------------------------*/
 
@@ -266,111 +167,7 @@ __global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_pr
     }
 }
 
-/* --- f32 --------------------------------------------------------------------------------------*/
-
-enum { FMA_TILE = 64, FMA_K = 16, FMA_THREADS = 256, FMA_EACH = 4, FMA_PITCH = FMA_TILE + 4 };
-
-/* 64 x 64 outputs per block, 4 x 4 per thread (rows ty + 16 i, columns 4 tx + j); K in steps of 16
- * through shared memory, both operands transposed there. Weights of 16 bits are widened when they
- * arrive. Bound: arithmetic, two shared reads per 16 multiply-adds. No assumption on alignment. */
-template <class W, bool IS_CONV>
-__global__ void __launch_bounds__(FMA_THREADS) product_fma_kernel(struct cuda_product p)
-{
-    SHARED(float, xs, [FMA_K][FMA_PITCH]);
-    SHARED(float, ws, [FMA_K][FMA_PITCH]);
-    const int tid = (int)threadIdx.x, tx = tid % 16, ty = tid / 16;
-    const int tiles_n = (p.n + FMA_TILE - 1) / FMA_TILE;
-    const int m0 = (int)blockIdx.x / tiles_n * FMA_TILE, n0 = (int)blockIdx.x % tiles_n * FMA_TILE;
-    /* Thread t brings inputs 4 (t % 4) .. + 4 of row t / 4 of both operands. */
-    const int row = tid / 4, first = tid % 4 * 4;
-    const struct row_place place = place_row<IS_CONV>(p, m0 + row);
-    const float *x = static_cast<const float *>(p.x);
-    const W *w = static_cast<const W *>(p.w) + (int64_t)min(n0 + row, p.n - 1) * p.w_row;
-    float acc[FMA_EACH][FMA_EACH] = {};
-    for (int k0 = 0; k0 < p.k; k0 += FMA_K) {
-        struct tap t = tap_at<IS_CONV>(p, k0 + first);
-        UNROLL
-        for (int e = 0; e < 4; e++) {
-            const int64_t at = x_offset<IS_CONV>(p, place, t);
-            xs[first + e][row] = at < 0 ? 0.0f : x[at];
-            ws[first + e][row] = t.k < (int)p.w_row ? get(w + t.k) : 0.0f;
-            tap_advance<IS_CONV>(p, t, 1);
-        }
-        __syncthreads();
-        UNROLL
-        for (int k = 0; k < FMA_K; k++) {
-            float4 b = *reinterpret_cast<const float4 *>(&ws[k][4 * tx]);
-            UNROLL
-            for (int i = 0; i < FMA_EACH; i++) {
-                const float a = xs[k][ty + 16 * i];
-                acc[i][0] = fmaf(a, b.x, acc[i][0]);
-                acc[i][1] = fmaf(a, b.y, acc[i][1]);
-                acc[i][2] = fmaf(a, b.z, acc[i][2]);
-                acc[i][3] = fmaf(a, b.w, acc[i][3]);
-            }
-        }
-        __syncthreads();
-    }
-    UNROLL
-    for (int i = 0; i < FMA_EACH; i++) {
-        const int m = m0 + ty + 16 * i;
-        if (m >= p.rows)
-            continue;
-        float *out = static_cast<float *>(p.out) + out_offset(p, m);
-        UNROLL
-        for (int j = 0; j < FMA_EACH; j++) {
-            const int n = n0 + 4 * tx + j;
-            if (n < p.n)
-                out[n] = activated(acc[i][j] + (p.bias ? p.bias[n] : 0.0f), p.act);
-        }
-    }
-}
-
-/* --- a few rows -------------------------------------------------------------------------------*/
-
-enum { FEW_ROWS = 4, FEW_WARPS = 8 };
-
-/* Up to FEW_ROWS rows: one warp per output, its lanes side by side along K, 16 bytes at a time.
- * Bound: memory, the weight is read once; x comes from cache. Not for convolutions. */
-template <class T, class W>
-__global__ void __launch_bounds__(32 * FEW_WARPS) product_few_kernel(struct cuda_product p)
-{
-    const int lane = (int)threadIdx.x % 32;
-    const int n = (int)blockIdx.x * FEW_WARPS + (int)threadIdx.x / 32;
-    if (n >= p.n) /* a whole warp; there is no barrier below */
-        return;
-    const T *x = static_cast<const T *>(p.x);
-    const W *w = static_cast<const W *>(p.w) + n * p.w_row;
-    int64_t places[FEW_ROWS];
-    float sums[FEW_ROWS] = {};
-    UNROLL
-    for (int m = 0; m < FEW_ROWS; m++)
-        places[m] = place_row<false>(p, min(m, p.rows - 1)).offset;
-    for (int k = lane * RUN; k < p.k; k += 32 * RUN) {
-        float ws[RUN];
-        load_run(ws, w + k);
-        UNROLL
-        for (int m = 0; m < FEW_ROWS; m++) {
-            float xs[RUN];
-            if (m >= p.rows)
-                continue;
-            load_some(xs, x + places[m] + k, p.k - k, p.is_x_aligned);
-            UNROLL
-            for (int i = 0; i < RUN; i++)
-                sums[m] = fmaf(xs[i], ws[i], sums[m]);
-        }
-    }
-    UNROLL
-    for (int m = 0; m < FEW_ROWS; m++) {
-        const float sum = warp_sum(sums[m]) + (p.bias ? p.bias[n] : 0.0f);
-        if (lane == 0 && m < p.rows)
-            put(static_cast<T *>(p.out) + out_offset(p, m) + n, activated(sum, p.act));
-    }
-}
-
 /* --- launchers --------------------------------------------------------------------------------*/
-
-typedef void (*product_fn)(struct cuda_product p);
 
 /* By [tile 64, 128][convolution][aligned]. */
 static const product_fn MMA_KERNELS[2][2][2] = {
@@ -415,39 +212,14 @@ static void run_mma(struct cuda *c, const struct cuda_product *p)
     LAUNCH(kernel, blocks, MMA_THREADS, (size_t)mma_shared_bytes(tile), c->stream, *p);
 }
 
-static void run_fma(struct cuda *c, const struct cuda_product *p)
-{
-    static const product_fn kernels[3][2] = {
-        {product_fma_kernel<float, false>, product_fma_kernel<float, true>},
-        {product_fma_kernel<__nv_bfloat16, false>, product_fma_kernel<__nv_bfloat16, true>},
-        {product_fma_kernel<__half, false>, product_fma_kernel<__half, true>},
-    };
-    const unsigned blocks =
-        (unsigned)((p->rows + FMA_TILE - 1) / FMA_TILE * ((p->n + FMA_TILE - 1) / FMA_TILE));
-    const product_fn kernel = kernels[p->w_dtype][p->is_conv]; /* F32, BF16, F16 are 0, 1, 2 */
-    LAUNCH(kernel, blocks, FMA_THREADS, 0, c->stream, *p);
-}
-
-static void run_few(struct cuda *c, const struct cuda_product *p)
-{
-    static const product_fn kernels[3] = {product_few_kernel<float, float>,
-                                          product_few_kernel<float, __nv_bfloat16>,
-                                          product_few_kernel<float, __half>};
-    const product_fn kernel = p->dtype == DTYPE_BF16
-                                  ? product_few_kernel<__nv_bfloat16, __nv_bfloat16>
-                                  : kernels[p->w_dtype];
-    const unsigned blocks = (unsigned)((p->n + FEW_WARPS - 1) / FEW_WARPS);
-    LAUNCH(kernel, blocks, 32 * FEW_WARPS, 0, c->stream, *p);
-}
-
 void cuda_product_run(struct cuda *c, const struct cuda_product *p)
 {
     if (p->rows <= FEW_ROWS && !p->is_conv)
-        run_few(c, p);
+        product_few_run(c, p);
     else if (p->dtype == DTYPE_BF16)
         run_mma(c, p);
     else
-        run_fma(c, p);
+        product_fma_run(c, p);
     cuda_launched(c, p->is_conv ? "conv2d" : "linear");
 }
 
