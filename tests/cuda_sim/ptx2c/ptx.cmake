@@ -1,11 +1,35 @@
-# Front end P: nvcc compiles .cu files once, for its host objects and for the PTX of each
-# architecture; ptx2c.py turns the PTX into C. Device code is never assembled here (that's the static
-# budget's business), so this takes seconds.
+# Front end P.
+#
+#   cuda_translate_ptx(NAME SOURCES a.ptx...)   an object library from PTX
+#   cuda_ptx_kernels(NAME SOURCES a.cu...)      interface libraries NAME_on_ptx_80, ...: nvcc's host
+#       objects and, per architecture, its PTX as C. Device code is never assembled here (that is
+#       the static budget's business), so this takes seconds.
 set(CUDA_PTX_ARCHS 80 90 120)
 find_program(PYTHON3 python3 REQUIRED)
-file(GLOB translator CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.py)
+file(GLOB CUDA_PTX_TRANSLATOR CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.py)
 
-# cuda_ptx_kernels(NAME SOURCES a.cu...): object library NAME_host and, per architecture, NAME_80 ...
+function(cuda_translate_ptx name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
+    set(translated "")
+    foreach(source ${arg_SOURCES})
+        cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+        cmake_path(GET source FILENAME file)
+        set(out ${CMAKE_CURRENT_BINARY_DIR}/${name}.dir/${file}.c)
+        file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${name}.dir)
+        add_custom_command(OUTPUT ${out}
+            COMMAND ${PYTHON3} ${PROJECT_SOURCE_DIR}/tests/cuda_sim/ptx2c/ptx2c.py ${source} ${out}
+            DEPENDS ${source} ${CUDA_PTX_TRANSLATOR} VERBATIM)
+        list(APPEND translated ${out})
+    endforeach()
+    add_library(${name} OBJECT ${translated})
+    set_target_properties(${name} PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+    # Generated: no warnings. No contraction: what is fused is fused by fma already.
+    target_compile_options(${name} PRIVATE
+        -w -O1 -g0 -ffp-contract=off -fno-strict-aliasing -fno-math-errno)
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+    target_include_directories(${name} SYSTEM PRIVATE ${CUDA_HEADERS})
+endfunction()
+
 function(cuda_ptx_kernels name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES")
     file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.h
@@ -23,11 +47,7 @@ function(cuda_ptx_kernels name)
         set(ptx "")
         foreach(arch ${CUDA_PTX_ARCHS})
             list(APPEND ptx ${dir}/${stem}.compute_${arch}.ptx)
-            add_custom_command(OUTPUT ${dir}/${stem}.${arch}.c
-                COMMAND ${PYTHON3} ${PROJECT_SOURCE_DIR}/tests/cuda_sim/ptx2c/ptx2c.py
-                    ${dir}/${stem}.compute_${arch}.ptx ${dir}/${stem}.${arch}.c
-                DEPENDS ${dir}/${stem}.compute_${arch}.ptx ${translator} VERBATIM)
-            list(APPEND c_${arch} ${dir}/${stem}.${arch}.c)
+            list(APPEND ptx_${arch} ${dir}/${stem}.compute_${arch}.ptx)
         endforeach()
         add_custom_command(OUTPUT ${dir}/${stem}.o ${ptx}
             COMMAND ${CUDA_NVCC} -O3 -lineinfo -std=c++17 -I${PROJECT_SOURCE_DIR} ${flags}
@@ -38,13 +58,7 @@ function(cuda_ptx_kernels name)
     add_custom_target(${name}_nvcc DEPENDS ${objects})
     set_source_files_properties(${objects} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
     foreach(arch ${CUDA_PTX_ARCHS})
-        add_library(${name}_${arch} OBJECT ${c_${arch}})
-        set_target_properties(${name}_${arch} PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
-        # Generated: no warnings. No contraction: what is fused is fused by fma already.
-        target_compile_options(${name}_${arch} PRIVATE
-            -w -O1 -g0 -ffp-contract=off -fno-strict-aliasing -fno-math-errno)
-        target_include_directories(${name}_${arch} PRIVATE ${PROJECT_SOURCE_DIR})
-        target_include_directories(${name}_${arch} SYSTEM PRIVATE ${CUDA_HEADERS})
+        cuda_translate_ptx(${name}_${arch} SOURCES ${ptx_${arch}})
         # Linked as they are: constructors register the kernels.
         add_library(${name}_on_ptx_${arch} INTERFACE)
         target_sources(${name}_on_ptx_${arch} INTERFACE
