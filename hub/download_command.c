@@ -22,7 +22,7 @@ static const struct option OPTIONS[] = {
      .help = "branch, tag or commit (default: what follows @ in ID, else main)"},
     {"--include", NULL, "PATTERN", ARG_LIST, offsetof(struct config, include),
      .help = "fetch the files that match, such as 'vae/*', instead of those that the pipeline "
-             "needs; may repeat"},
+             "needs"},
     {"--cache-dir", NULL, "DIR", ARG_STRING, offsetof(struct config, hub.cache_dir),
      .help =
          "the cache (default: $HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub)"},

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -62,11 +63,26 @@ void meter_print(struct buf *out, const struct meter *m, int64_t now_ns, bool ha
     }
 }
 
-/* The cursor stays at the line's start, so that a log line covers it instead of following it. */
+/* Columns of the terminal, or 0 when it doesn't say. */
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/* The cursor stays at the line's start, so that a log line covers it instead of following it. A
+ * line that doesn't fit would wrap, and then pile up: it goes without the bar, or is cut. */
 static void draw(struct meter *m, int64_t now_ns)
 {
     struct buf line = {0};
+    size_t n_columns = terminal_columns();
     meter_print(&line, m, now_ns, true);
+    if (n_columns > 0 && line.size >= n_columns) {
+        buf_clear(&line);
+        meter_print(&line, m, now_ns, false);
+        if (line.size >= n_columns)
+            line.data[n_columns - 1] = '\0';
+    }
     fprintf(stderr, "%s\x1b[K\r", line.data);
     fflush(stderr);
     m->is_drawn = true;

@@ -7,8 +7,10 @@ import re
 import signal
 import stat
 import subprocess
+import termios
 import threading
 
+import pytest
 from fake_hub import (REPO, Cut, FakeHub, Flip, Headers, Hold, IgnoreRange, Status, etag_of,
                       is_large)
 from hub_run import (DECOYS, HUB_CLI, WAIT_S, Client, client, hub, model_files,  # noqa: F401
@@ -326,16 +328,19 @@ def test_a_truncated_or_missing_blob_is_fetched_again(client, hub):
 # ---- progress -----------------------------------------------------------------------------------
 
 
-def test_a_terminal_gets_a_bar(client, hub):
+@pytest.mark.parametrize("columns", [0, 120, 60, 20])
+def test_a_terminal_gets_a_line_that_fits(client, hub, columns):
     hold = Hold(0.5)
     hub.misbehave(WEIGHTS, hold)
     terminal, other_end = pty.openpty()
+    termios.tcsetwinsize(other_end, (24, columns))
     process = subprocess.Popen([HUB_CLI, "download", REPO], stderr=other_end,
                                stdout=subprocess.DEVNULL, env=client.environment)
     os.close(other_end)
+    start = rb"\[=*> *\] " if columns in (0, 120) else rb"\r"
+    end = rb" \([0-9]+ %\)  [0-9]+/[0-9]+ files" if columns != 20 else b""
     shown = b""
-    bar = rb"\[=+> *\] [0-9.]+ MB of [0-9.]+ MB \([0-9]+ %\)  [0-9]+/[0-9]+ files"
-    while not re.search(bar, shown):
+    while not re.search(start + rb"[0-9.]+ .?B of [0-9.]+" + end, shown):
         shown += os.read(terminal, 4096)
     hold.event.set()
     while True:
@@ -344,7 +349,8 @@ def test_a_terminal_gets_a_bar(client, hub):
         except OSError:  # the other end is closed
             break
     assert process.wait(WAIT_S) == 0
-    assert b"(100 %)" in shown
+    lines = [line for line in re.split(rb"[\r\n]+", shown) if b" of " in line]
+    assert max(len(line.removesuffix(b"\x1b[K")) for line in lines) < (columns or 200)
     os.close(terminal)
 
 

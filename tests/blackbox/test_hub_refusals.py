@@ -176,6 +176,15 @@ def test_a_read_only_cache_is_enough(client, hub):
                 path.chmod(0o755)
 
 
+def test_the_cache_can_be_moved(client, hub, tmp_path):
+    client.locate()
+    shutil.copytree(client.cache, tmp_path / "elsewhere", symlinks=True)
+    shutil.rmtree(client.cache)
+    code, directory, _ = client.locate(HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "elsewhere"))
+    assert code == 0
+    assert directory.startswith(str(tmp_path / "elsewhere"))
+
+
 def test_a_disk_without_room_is_noticed_before(client, hub):
     hub.misbehave(WEIGHTS, Headers({"X-Linked-Size": str(1 << 60)}))
     code, _, err = client.download()
