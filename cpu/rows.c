@@ -149,18 +149,29 @@ void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, 
 
 /* --- attention --------------------------------------------------------------------------------*/
 
+/* Side by side in loops over values: for the vector units, and so that errors stay small. */
+enum { LANES = 16 };
+
 static float max_block(const float *x, int64_t n, float max)
 {
-#pragma omp simd reduction(max : max)
-    for (int64_t i = 0; i < n; i++)
+    float lanes[LANES];
+    int64_t whole = n - n % LANES;
+    for (int j = 0; j < LANES; j++)
+        lanes[j] = max;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        for (int j = 0; j < LANES; j++)
+            lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+    }
+    for (int64_t i = whole; i < n; i++)
         max = x[i] > max ? x[i] : max;
+    for (int j = 0; j < LANES; j++)
+        max = lanes[j] > max ? lanes[j] : max;
     return max;
 }
 
-/* x = exp(x - max); returns the sum, in lanes for the sake of vectors and of small errors. */
+/* x = exp(x - max); returns the sum. */
 static float exp_block(float *x, int64_t n, float max)
 {
-    enum { LANES = 16 };
     float lanes[LANES] = {0}, sum = 0.0f;
     int64_t whole = n - n % LANES;
     for (int64_t i = 0; i < whole; i += LANES) {
