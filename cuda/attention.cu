@@ -79,8 +79,8 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
     const float factor = HAS_BIAS ? 1.0f : p.scale * log2_e;
     const int limit = p.is_causal ? min(p.lk, first + QUERIES) : p.lk;
 
-    load_rows<WIDTH, QUERIES, FLASH_THREADS>(qs, q, p.q_strides[1], first, p.lq);
-    load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], 0, p.lk);
+    load_rows<WIDTH, QUERIES, FLASH_THREADS>(qs, q, (int)p.q_strides[1], first, p.lq);
+    load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, (int)p.k_strides[1], 0, p.lk);
     cp_async_commit();
 
     float acc[TILES][OUTPUTS][4] = {};
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
     for (int k0 = 0; k0 < limit; k0 += KEYS) {
         cp_async_wait<0>();
         __syncthreads(); /* keys are there; everybody has left the values before */
-        load_rows<WIDTH, KEYS, FLASH_THREADS>(vs, v, p.v_strides[1], k0, p.lk);
+        load_rows<WIDTH, KEYS, FLASH_THREADS>(vs, v, (int)p.v_strides[1], k0, p.lk);
         cp_async_commit();
 
         float s[TILES][COLUMNS][4] = {};
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
         cp_async_wait<0>();
         __syncthreads(); /* values are there; everybody has left the keys */
         if (k0 + KEYS < limit)
-            load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], k0 + KEYS, p.lk);
+            load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, (int)p.k_strides[1], k0 + KEYS, p.lk);
         cp_async_commit();
         UNROLL
         for (int step = 0; step < KEYS / 16; step++) {
@@ -384,10 +384,12 @@ bool cuda_attention_open(struct cuda *c)
     return is_done;
 }
 
-static bool is_aligned(struct tensor t)
+/* Runs of eight at 16 bytes, the rows of a head (and a block more) counted in 31 bits? */
+static bool is_fit_window(struct tensor t)
 {
-    return (uintptr_t)t.data % 16 == 0 && t.strides[0] % RUN == 0 && t.strides[1] % RUN == 0 &&
-           t.strides[2] % RUN == 0;
+    const int64_t reach = (t.dims[1] + 128) * t.strides[1];
+    return reach < INT32_MAX && reach > -INT32_MAX && (uintptr_t)t.data % 16 == 0 &&
+           t.strides[0] % RUN == 0 && t.strides[1] % RUN == 0 && t.strides[2] % RUN == 0;
 }
 
 /* Are 64 keys of a bias, with the stride between them, counted in 31 bits? */
@@ -467,7 +469,8 @@ void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struc
     p.is_causal = is_causal;
     const int batch = (int)q.dims[0], i = choose_flash(c, &p, batch);
     const bool is_fit = q.dtype == DTYPE_BF16 && scale > 0.0f && has_near_bias(bias) &&
-                        is_aligned(q) && is_aligned(k) && is_aligned(v) && is_aligned(out);
+                        is_fit_window(q) && is_fit_window(k) && is_fit_window(v) &&
+                        is_fit_window(out);
     if (is_fit && i < N_FLASH)
         run_flash(c, &p, i, batch);
     else if (is_fit && attention_wide_serves(&p))

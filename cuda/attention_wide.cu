@@ -3,9 +3,8 @@
  * block of queries: each makes the scores of eight keys for half of the queries, and owns 64 of the
  * 512 outputs for all of them. Scores and weights pass through shared memory.
  *
- * Other than in attention.cu, keys and values take turns in one buffer, since two of them with the
- * queries would not fit into the 99 KiB of the smaller devices; the other blocks of the processor
- * compute meanwhile. */
+ * Keys and values take turns in one buffer, since two of them with the queries would not fit into
+ * the 99 KiB of the smaller devices. */
 #include "cuda/attention.cuh"
 
 enum {
@@ -26,13 +25,16 @@ DEVICE void wide_scores(float (*scores)[SCORE_PITCH], const __nv_bfloat16 *qs,
 {
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     const int row = warp / 4 * 16, column = warp % 4 * 8;
+    /* Piece c of a row stands at c ^ (lane % 8), whatever the row of this lane. */
+    const __nv_bfloat16 *q_row = qs + (row + lane % 16) * WIDE;
+    const __nv_bfloat16 *k_row = ks + (column + lane % 8) * WIDE;
+    const int swizzle_q = lane / 16 ^ lane % 8, swizzle_k = lane / 8 ^ lane % 8;
     float s[2][4] = {}; /* two sums in turn, so that one product needn't wait for another */
-    UNROLL
-    for (int step = 0; step < WIDE / 16; step += 2) {
+    for (int chunk = 0; chunk < WIDE / RUN; chunk += 4) {
         uint32_t a[2][4], b[4];
-        ldmatrix_x4(a[0], qs + piece_at<WIDE>(row + lane % 16, step * 2 + lane / 16));
-        ldmatrix_x4(a[1], qs + piece_at<WIDE>(row + lane % 16, step * 2 + 2 + lane / 16));
-        ldmatrix_x4(b, ks + piece_at<WIDE>(column + lane % 8, step * 2 + lane / 8));
+        ldmatrix_x4(a[0], q_row + (swizzle_q ^ chunk) * RUN);
+        ldmatrix_x4(a[1], q_row + (swizzle_q ^ (chunk + 2)) * RUN);
+        ldmatrix_x4(b, k_row + (swizzle_k ^ chunk) * RUN);
         mma_bf16(s[0], a[0], b[0], b[1]);
         mma_bf16(s[1], a[1], b[2], b[3]);
     }
@@ -46,10 +48,11 @@ DEVICE void wide_scores(float (*scores)[SCORE_PITCH], const __nv_bfloat16 *qs,
 }
 
 /* 32 queries per block (grid: query blocks, heads, batch), 32 keys at a time. Bound: shared memory,
- * about two reads by ldmatrix for two mma; expected at a third of the tensor rate, which is enough
- * for a twentieth of the decoder. Shared memory: 64 KiB and 7 KiB. Needs windows in aligned runs
- * of 8. Speed: not measured on hardware. */
-__global__ void __launch_bounds__(WIDE_THREADS, 2) attention_wide_kernel(struct attention p)
+ * about two reads by ldmatrix for two mma, and the way of the keys, which nothing hides: registers
+ * allow one block of eight warps a processor. Expected at a fifth of the tensor rate, which is
+ * enough for a twentieth of the decoder. Shared memory: 64 KiB and 7 KiB. Needs windows in aligned
+ * runs of 8. Speed: not measured on hardware. */
+__global__ void __launch_bounds__(WIDE_THREADS) attention_wide_kernel(struct attention p)
 {
     SHARED_DYN(__nv_bfloat16, qs);
     SHARED(float, scores, [WIDE_QUERIES][SCORE_PITCH]);
@@ -73,15 +76,15 @@ __global__ void __launch_bounds__(WIDE_THREADS, 2) attention_wide_kernel(struct 
     }
     load_rows<WIDE, WIDE_QUERIES, WIDE_THREADS>(
         qs, static_cast<const __nv_bfloat16 *>(p.q) + head_offset(p.q_strides, batch, head),
-        p.q_strides[1], first, p.lq);
+        (int)p.q_strides[1], first, p.lq);
     for (int k0 = 0; k0 < p.lk; k0 += WIDE_KEYS) {
-        load_rows<WIDE, WIDE_KEYS, WIDE_THREADS>(kvs, k, p.k_strides[1], k0, p.lk);
+        load_rows<WIDE, WIDE_KEYS, WIDE_THREADS>(kvs, k, (int)p.k_strides[1], k0, p.lk);
         cp_async_commit();
         cp_async_wait<0>();
         __syncthreads(); /* the keys are there */
         wide_scores(scores, qs, kvs);
         __syncthreads(); /* all scores are there; values replace the keys */
-        load_rows<WIDE, WIDE_KEYS, WIDE_THREADS>(kvs, v, p.v_strides[1], k0, p.lk);
+        load_rows<WIDE, WIDE_KEYS, WIDE_THREADS>(kvs, v, (int)p.v_strides[1], k0, p.lk);
         cp_async_commit();
         UNROLL
         for (int r = 0; r < ROWS_EACH; r++) { /* one key per lane */

@@ -96,6 +96,7 @@ static void cuda_close(struct backend *b)
     struct cuda *c = cuda_use(b);
     if (c->stream)
         (void)cudaStreamSynchronize(c->stream);
+    cuda_lt_close(c);
     cuda_weights_free(c);
     (void)cudaFree(c->work);
     if (c->stream)
@@ -217,6 +218,7 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
         cuda_close(&c->backend);
         return false;
     }
+    cuda_lt_open(c);
     *out = &c->backend;
     return true;
 }

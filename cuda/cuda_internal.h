@@ -14,6 +14,16 @@ extern "C" {
 
 struct cuda_weight;
 struct cuda_staging;
+struct cuda_lt;
+
+/* Vectors that were adopted: an open-addressing table by address. */
+struct cuda_vectors {
+    struct cuda_vector {
+        const float *values; /* device */
+        int64_t n;
+    } * slots;
+    size_t n_slots, n_used; /* n_slots: a power of two */
+};
 
 struct cuda {
     struct backend backend; /* first */
@@ -26,6 +36,8 @@ struct cuda {
     size_t work_bytes;
     struct cuda_staging *staging; /* owned: pinned buffers of weight.c */
     struct cuda_weight *weights;  /* owned: a list of all that adopt made */
+    struct cuda_lt *lt;           /* owned: cuBLASLt (lt.c); NULL: not used */
+    struct cuda_vectors vectors;  /* owned: all that adopt made, by address */
 };
 
 /* The back end, its device made current for the calling thread. */
@@ -61,6 +73,9 @@ bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, stru
                 struct error *err);
 void cuda_weights_free(struct cuda *c);
 
+/* The bf16 twin of an adopted vector of n; NULL when values is none, or only a part of one. */
+const void *cuda_vector_bf16(const struct cuda *c, const float *values, int64_t n);
+
 /* Queue a copy of host memory to the device through the pinned buffers. */
 bool cuda_stage(struct cuda *c, void *to, const void *host, size_t bytes, struct error *err);
 
@@ -88,7 +103,14 @@ struct cuda_product {
     int64_t x_pitch;
 };
 
+/* By the faster of our kernel and cuBLASLt; by our kernel. */
 void cuda_product_run(struct cuda *c, const struct cuda_product *p);
+void cuda_product_own(struct cuda *c, const struct cuda_product *p);
+
+/* Look for cuBLASLt; that it is missing is no fault. True when it has done the product. */
+void cuda_lt_open(struct cuda *c);
+void cuda_lt_close(struct cuda *c);
+bool cuda_lt_product(struct cuda *c, const struct cuda_product *p);
 
 /* Raise the kernels' limits of shared memory; once, when the back end opens. */
 bool cuda_gemm_open(struct cuda *c);

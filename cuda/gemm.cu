@@ -212,7 +212,7 @@ static void run_mma(struct cuda *c, const struct cuda_product *p)
     LAUNCH(kernel, blocks, MMA_THREADS, (size_t)mma_shared_bytes(tile), c->stream, *p);
 }
 
-void cuda_product_run(struct cuda *c, const struct cuda_product *p)
+void cuda_product_own(struct cuda *c, const struct cuda_product *p)
 {
     if (p->rows <= FEW_ROWS && !p->is_conv)
         product_few_run(c, p);
@@ -221,6 +221,12 @@ void cuda_product_run(struct cuda *c, const struct cuda_product *p)
     else
         product_fma_run(c, p);
     cuda_launched(c, p->is_conv ? "conv2d" : "linear");
+}
+
+void cuda_product_run(struct cuda *c, const struct cuda_product *p)
+{
+    if (!cuda_lt_product(c, p))
+        cuda_product_own(c, p);
 }
 
 /* The leading axes of x and out as three counts; neighbours that follow each other are joined. */

@@ -122,6 +122,8 @@ void cuda_weights_free(struct cuda *c)
 {
     staging_free(c->staging);
     c->staging = NULL;
+    free(c->vectors.slots);
+    c->vectors = (struct cuda_vectors){0};
     while (c->weights) {
         struct cuda_weight *w = c->weights;
         c->weights = w->next;
@@ -129,6 +131,50 @@ void cuda_weights_free(struct cuda *c)
         free(w);
     }
 }
+
+/* --- vectors by address -----------------------------------------------------------------------*/
+
+/* Slot of an address, or the empty one where it belongs. */
+static size_t vector_slot(const struct cuda_vectors *t, const float *values)
+{
+    size_t i = (size_t)(((uintptr_t)values >> 4) * 0x9e3779b97f4a7c15ull >> 20);
+    for (i &= t->n_slots - 1; t->slots[i].values && t->slots[i].values != values;)
+        i = (i + 1) & (t->n_slots - 1);
+    return i;
+}
+
+static bool vector_add(struct cuda_vectors *t, const float *values, int64_t n)
+{
+    if (2 * t->n_used >= t->n_slots) {
+        struct cuda_vectors larger = {.n_slots = t->n_slots ? 2 * t->n_slots : 256,
+                                      .n_used = t->n_used};
+        larger.slots = calloc(larger.n_slots, sizeof *larger.slots);
+        if (!larger.slots)
+            return false;
+        for (size_t i = 0; i < t->n_slots; i++) {
+            if (t->slots[i].values)
+                larger.slots[vector_slot(&larger, t->slots[i].values)] = t->slots[i];
+        }
+        free(t->slots);
+        *t = larger;
+    }
+    t->slots[vector_slot(t, values)] = (struct cuda_vector){values, n};
+    t->n_used++;
+    return true;
+}
+
+/* The twin stands behind the vector, at 16 bytes. */
+static size_t twin_offset(int64_t n) { return ((size_t)n * sizeof(float) + 15) / 16 * 16; }
+
+const void *cuda_vector_bf16(const struct cuda *c, const float *values, int64_t n)
+{
+    if (!c->vectors.n_slots)
+        return NULL;
+    const struct cuda_vector *v = &c->vectors.slots[vector_slot(&c->vectors, values)];
+    return v->values && v->n == n ? (const char *)values + twin_offset(n) : NULL;
+}
+
+/* --- packing ----------------------------------------------------------------------------------*/
 
 static void convert(void *to, enum dtype to_dtype, const void *from, enum dtype from_dtype,
                     int64_t first, int64_t n)
@@ -202,29 +248,41 @@ static bool adopt_packed(struct cuda *c, struct tensor host, struct tensor *out,
     return true;
 }
 
-/* A vector as f32, rounded to the compute type first; a table as it is. */
-static bool adopt_plain(struct cuda *c, struct tensor host, enum weight_use use, struct tensor *out,
-                        struct error *err)
+/* A vector as f32, rounded to the compute type first; in bf16 with its twin of that type. */
+static bool adopt_vector(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
 {
-    bool is_vector = use == WEIGHT_VECTOR;
-    enum dtype dtype = is_vector ? DTYPE_F32 : host.dtype;
-    int64_t n = tensor_elements(host);
-    struct cuda_weight *w = weight_new(c, (size_t)n * dtype_bytes(dtype), err);
+    int64_t n = host.dims[0];
+    bool has_twin = c->backend.compute == DTYPE_BF16;
+    size_t bytes = twin_offset(n) + (has_twin ? (size_t)n * sizeof(uint16_t) : 0);
+    struct cuda_weight *w = weight_new(c, bytes, err);
+    char *values = calloc(1, bytes);
+    if (!w || !values) {
+        free(values);
+        return fail(err, ERR_MEMORY, "no memory for a vector of %lld", (long long)n);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float x = dtype_round(c->backend.compute, dtype_load(host.data, host.dtype, i));
+        dtype_store(values, DTYPE_F32, i, x);
+        if (has_twin)
+            dtype_store(values + twin_offset(n), DTYPE_BF16, i, x);
+    }
+    bool is_done = cuda_stage(c, w->data, values, bytes, err);
+    free(values);
+    if (has_twin && is_done && !vector_add(&c->vectors, w->data, n))
+        return fail(err, ERR_MEMORY, "no memory for a table of vectors");
+    *out = tensor_make(w->data, DTYPE_F32, SHAPE(n));
+    return is_done;
+}
+
+/* Read row by row: as it is. */
+static bool adopt_table(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
+{
+    struct cuda_weight *w = weight_new(c, tensor_bytes(host), err);
     if (!w)
         return false;
     *out = host;
     out->data = w->data;
-    out->dtype = dtype;
-    if (!is_vector)
-        return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
-    float *values = malloc((size_t)n * sizeof *values);
-    if (!values)
-        return fail(err, ERR_MEMORY, "no memory for a vector of %lld", (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        values[i] = dtype_round(c->backend.compute, dtype_load(host.data, host.dtype, i));
-    bool is_done = cuda_stage(c, w->data, values, (size_t)n * sizeof *values, err);
-    free(values);
-    return is_done;
+    return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
 }
 
 bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
@@ -234,5 +292,5 @@ bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, stru
     assert(tensor_elements(host) > 0);
     if (use == WEIGHT_MATRIX || use == WEIGHT_CONV)
         return adopt_packed(c, host, out, err);
-    return adopt_plain(c, host, use, out, err);
+    return use == WEIGHT_VECTOR ? adopt_vector(c, host, out, err) : adopt_table(c, host, out, err);
 }
