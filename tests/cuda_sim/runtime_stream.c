@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MAX_CHOICES = 64 };
 
@@ -84,16 +83,15 @@ void queue_append(struct queue *queue, struct work *work)
 
 /* --- running ----------------------------------------------------------------------------------*/
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+/* The devices' clock stands still but for these prices, so that what is timed is always the same:
+ * libraries (host functions here) win over kernels. */
+enum { KERNEL_NS = 10000, OTHER_NS = 1000 };
+static int64_t clock_ns;
 
 /* Host functions run without the lock: they may wait for other threads. */
 static cudaError_t work_run(struct work *work, int device)
 {
+    clock_ns += work->kind == WORK_KERNEL ? KERNEL_NS : OTHER_NS;
     switch (work->kind) {
     case WORK_KERNEL:
         return kernel_run_now(work, device);
@@ -103,7 +101,7 @@ static cudaError_t work_run(struct work *work, int device)
         return memory_set_now(work);
     case WORK_RECORD:
         work->flag->is_set = true;
-        work->flag->time_ns = now_ns();
+        work->flag->time_ns = clock_ns;
         return cudaSuccess;
     case WORK_WAIT:
         return cudaSuccess;
