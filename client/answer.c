@@ -47,7 +47,9 @@ static void judge_transfer(struct record *r)
     const char *text = r->transfer_text ? r->transfer_text : "";
     switch (r->transfer) {
     case TRANSFER_DONE:
-    case TRANSFER_CANCELED: /* never recorded */
+        break;
+    case TRANSFER_CANCELED:
+        set_error(r, 499, "RequestCancellationError", "still in flight when the run ended");
         break;
     case TRANSFER_NO_HOST:
         set_error(r, 0, "ClientConnectorDNSError", "%s", text);

@@ -37,6 +37,7 @@ struct engine {
     int64_t due_ns;        /* of the next request, when there is a rate */
     int64_t send_until_ns; /* end of --benchmark-duration */
     int64_t cancel_at_ns;  /* end of the grace period */
+    int64_t held_since_ns; /* sending pauses because has_room said no; 0: it does not */
     int64_t n_refused;     /* failed connections since the last answer */
     bool is_closing;       /* nothing more is sent */
     bool is_canceled;      /* those in flight were told */
@@ -76,20 +77,54 @@ static void send_one(struct engine *e, int64_t due_ns)
     e->transport->start(e->transport->self, r);
 }
 
+/* True when the rest of the program is behind with the answers. Blocking here instead would delay
+ * the stamps of what is in flight. */
+static bool is_held(struct engine *e, int64_t at_ns)
+{
+    bool has_room = !e->hooks->has_room || e->hooks->has_room(e->hooks->self);
+    if (!has_room && e->held_since_ns == 0) {
+        e->held_since_ns = at_ns;
+        e->result->n_held++;
+    } else if (has_room && e->held_since_ns > 0) {
+        e->result->held_ns += at_ns - e->held_since_ns;
+        e->held_since_ns = 0;
+    }
+    return !has_room;
+}
+
+/* Arrivals of the plan that fell into the phase and found no slot before its end. */
+static void count_unsent(struct engine *e, int64_t at_ns)
+{
+    int64_t until_ns = at_ns < e->send_until_ns ? at_ns : e->send_until_ns;
+    int64_t n_wanted = e->phase->n_requests;
+    while (has_rate(e) && e->due_ns < until_ns &&
+           (n_wanted == 0 || e->result->n_sent + e->result->n_unsent < n_wanted)) {
+        e->result->n_unsent++;
+        plan_next(e);
+    }
+}
+
+static void close_sending(struct engine *e, int64_t at_ns)
+{
+    e->is_closing = true;
+    e->result->sending_end_ns = at_ns;
+    if (e->held_since_ns > 0)
+        e->result->held_ns += at_ns - e->held_since_ns;
+    e->cancel_at_ns =
+        e->phase->duration_ns > 0 ? add_ns(e->send_until_ns, e->phase->grace_ns) : INT64_MAX;
+    count_unsent(e, at_ns);
+}
+
 /* Start all that is due and has a slot. */
 static void send_due(struct engine *e)
 {
     for (;;) {
         int64_t at_ns = now(e);
         if (is_all_sent(e, at_ns)) {
-            e->is_closing = true;
-            e->result->sending_end_ns = at_ns;
-            e->cancel_at_ns = e->phase->duration_ns > 0
-                                  ? add_ns(e->send_until_ns, e->phase->grace_ns)
-                                  : INT64_MAX;
+            close_sending(e, at_ns);
             return;
         }
-        if (!has_slot(e) || (has_rate(e) && e->due_ns > at_ns))
+        if (!has_slot(e) || (has_rate(e) && e->due_ns > at_ns) || is_held(e, at_ns))
             return;
         send_one(e, has_rate(e) ? e->due_ns : at_ns);
         if (has_rate(e))
@@ -115,11 +150,10 @@ static void take_ended(struct engine *e, struct record *r)
     atomic_fetch_add(&e->control->n_ended, 1);
     if (is_canceled) {
         e->result->n_canceled++;
-        record_free(r);
-        return;
+    } else {
+        e->result->n_ended++;
+        atomic_fetch_add(&e->control->n_done_phase, 1);
     }
-    e->result->n_ended++;
-    atomic_fetch_add(&e->control->n_done_phase, 1);
     e->hooks->ended(e->hooks->self, r);
 }
 
@@ -129,6 +163,8 @@ static int64_t next_event_ns(const struct engine *e)
     if (e->is_closing)
         return e->is_canceled ? INT64_MAX : e->cancel_at_ns;
     int64_t until_ns = e->send_until_ns;
+    if (e->held_since_ns > 0)
+        return until_ns; /* a wake tells when there is room */
     if (has_rate(e) && has_slot(e) && e->due_ns < until_ns)
         until_ns = e->due_ns;
     return until_ns;

@@ -31,7 +31,10 @@ struct transport {
 struct load_hooks {
     void *self;
     struct record *(*make)(void *self, int64_t session); /* a record with payload and names */
-    void (*ended)(void *self, struct record *r);         /* takes the record */
+    void (*ended)(void *self, struct record *r);         /* takes the record, canceled or not */
+    /* False while no more answers can be taken; transport.wake must follow when they can. NULL:
+     * always true. Nothing is sent meanwhile, but what is in flight goes on and is stamped. */
+    bool (*has_room)(void *self);
 };
 
 struct load_phase {
@@ -53,6 +56,8 @@ struct load_control {
 struct load_result {
     int64_t start_ns, sending_end_ns, end_ns; /* of the phase, on the transport's clock */
     int64_t n_sent, n_ended, n_canceled;      /* sent = ended + canceled */
+    int64_t n_unsent;                         /* were due, but the phase ended before a slot came */
+    int64_t n_held, held_ns;                  /* pauses of sending for want of room, their sum */
     bool was_stopped;                         /* by load_control */
     bool was_unreachable;                     /* LOAD_MAX_REFUSED connections failed in a row */
 };

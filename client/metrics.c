@@ -82,13 +82,16 @@ bool metrics_is_good(const struct record *r, const struct metrics_objective *obj
 /* ---- computing ------------------------------------------------------------------------------ */
 
 static bool compute_distribution(const struct metric *m, const struct metrics_input *in,
-                                 struct stats *s)
+                                 struct metric_value *v)
 {
     double *values = xcalloc(in->n_records ? in->n_records : 1, sizeof *values);
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
         n += m->get(in->records[i], &values[n]);
-    *s = stats_compute(values, n);
+    v->stats = stats_compute(values, n); /* sorts them */
+    v->has_quantiles = n > 0 && !in->is_slice;
+    if (v->has_quantiles)
+        quantiles_compute(v->quantiles, values, n);
     free(values);
     return n > 0;
 }
@@ -103,8 +106,7 @@ void metrics_compute(struct metrics *out, const struct metrics_input *in)
             continue;
         struct metric_value *v = &out->values[out->n_values];
         v->metric = m;
-        bool exists =
-            m->compute ? m->compute(in, &v->stats) : compute_distribution(m, in, &v->stats);
+        bool exists = m->compute ? m->compute(in, &v->stats) : compute_distribution(m, in, v);
         out->n_values += exists;
     }
 }

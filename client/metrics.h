@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "client/quantiles.h"
 #include "client/record.h"
 #include "client/stats.h"
 
@@ -18,7 +19,14 @@ enum metric_kind {
 };
 
 /* The console table it stands in. */
-enum metric_table { TABLE_NONE, TABLE_EFFECTIVE, TABLE_USAGE, TABLE_MAIN, TABLE_IMAGES };
+enum metric_table {
+    TABLE_NONE,
+    TABLE_EFFECTIVE,
+    TABLE_USAGE,
+    TABLE_MAIN,
+    TABLE_TIMING,
+    TABLE_IMAGES
+};
 
 struct metrics_input;
 
@@ -53,6 +61,9 @@ bool metrics_parse_goodput(const char *text, struct metrics_objective **out, siz
 /* True when a successful request meets all objectives. */
 bool metrics_is_good(const struct record *r, const struct metrics_objective *objectives, size_t n);
 
+/* A request is late when it is handed to the transport more than this after its due time. */
+#define METRICS_LATE_NS INT64_C(1000000)
+
 /* What statistics are taken over: the requests of one phase (or slice) and its window. */
 struct metrics_input {
     struct record *const *records; /* judged, canceled ones not among them */
@@ -60,7 +71,8 @@ struct metrics_input {
     struct record *const *flights; /* all requests that may be in flight in the window */
     size_t n_flights;
     int64_t start_ns, end_ns; /* the window that rates divide by */
-    int64_t n_canceled;
+    int64_t n_canceled, n_unsent;
+    int64_t n_held, held_ns; /* as in struct load_result */
     bool has_objectives;
     bool is_slice;
 };
@@ -68,6 +80,8 @@ struct metrics_input {
 struct metric_value {
     const struct metric *metric;
     struct stats stats;
+    bool has_quantiles; /* distributions of a whole phase */
+    struct quantile quantiles[N_QUANTILES];
 };
 
 struct metrics {

@@ -39,7 +39,7 @@ bool metric_output_tokens(const struct record *r, double *v)
 bool metric_error_tokens(const struct record *r, double *v)
 {
     *v = (double)r->isl;
-    return !record_succeeded(r) && r->isl >= 0;
+    return !record_succeeded(r) && !record_was_canceled(r) && r->isl >= 0;
 }
 
 bool metric_effective_latency(const struct record *r, double *v)
@@ -52,6 +52,27 @@ bool metric_due_to_start(const struct record *r, double *v)
 {
     *v = to_ms(r->start_ns - r->due_ns);
     return true;
+}
+
+/* The first byte leaves; for a request that never got so far, when it was handed over. */
+static int64_t sent_ns(const struct record *r)
+{
+    return r->send_start_ns > 0 ? r->send_start_ns : r->start_ns;
+}
+
+bool metric_response_time(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->end_ns - r->due_ns), v);
+}
+
+bool metric_service_time(const struct record *r, double *v)
+{
+    return give(r, to_ms(r->end_ns - sent_ns(r)), v);
+}
+
+bool metric_send_lag(const struct record *r, double *v)
+{
+    return give(r, to_ms(sent_ns(r) - r->due_ns), v);
 }
 
 static int64_t sending_ns(const struct record *r)

@@ -137,6 +137,29 @@ static bool canceled_count(const struct metrics_input *in, struct stats *s)
     return in->n_canceled > 0 && scalar(s, (double)in->n_canceled);
 }
 
+static bool late_count(const struct metrics_input *in, struct stats *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_flights; i++)
+        n += in->flights[i]->start_ns - in->flights[i]->due_ns > METRICS_LATE_NS;
+    return scalar(s, (double)n);
+}
+
+static bool unsent_count(const struct metrics_input *in, struct stats *s)
+{
+    return scalar(s, (double)in->n_unsent);
+}
+
+static bool held_count(const struct metrics_input *in, struct stats *s)
+{
+    return in->n_held > 0 && scalar(s, (double)in->n_held);
+}
+
+static bool held_time(const struct metrics_input *in, struct stats *s)
+{
+    return in->n_held > 0 && scalar(s, clock_seconds(in->held_ns));
+}
+
 static bool good_count(const struct metrics_input *in, struct stats *s)
 {
     return in->has_objectives && scalar(s, (double)count_good(in));
@@ -255,6 +278,7 @@ static bool image_throughput(const struct metrics_input *in, struct stats *s)
 #define WHOLE(tag, name, unit, table, get)  {tag, name, unit, METRIC_RECORD, table, true, true, false, false, get, NULL}
 #define HIDDEN(tag, name, unit, table, get) {tag, name, unit, METRIC_RECORD, table, false, false, false, true, get, NULL}
 #define SCALAR(tag, name, unit, table, get) {tag, name, unit, METRIC_SCALAR, table, false, false, true, false, NULL, get}
+#define WHOLE_RUN(tag, name, unit, table, get) {tag, name, unit, METRIC_SCALAR, table, false, false, false, true, NULL, get}
 #define STEPS(tag, name, unit, table, get)  {tag, name, unit, METRIC_STEPS, table, false, false, false, false, NULL, get}
 
 const struct metric METRICS[] = {
@@ -277,6 +301,14 @@ const struct metric METRICS[] = {
     SCALAR("request_count", "Request Count", "requests", TABLE_MAIN, request_count),
     SCALAR("canceled_request_count", "Canceled Requests", "requests", TABLE_MAIN, canceled_count),
     {"adj_request_latency", "Request Latency (error-adjusted)", "ms", METRIC_RECORD, TABLE_MAIN, false, false, false, true, NULL, adjusted_latency},
+
+    RECORD("response_time", "Response Time (from due)", "ms", TABLE_TIMING, metric_response_time),
+    RECORD("service_time", "Service Time (from send)", "ms", TABLE_TIMING, metric_service_time),
+    RECORD("send_lag", "Send Lag", "ms", TABLE_TIMING, metric_send_lag),
+    WHOLE_RUN("late_request_count", "Late Requests", "requests", TABLE_TIMING, late_count),
+    WHOLE_RUN("unsent_request_count", "Unsent Requests", "requests", TABLE_TIMING, unsent_count),
+    WHOLE_RUN("sending_held_count", "Sending Held", "count", TABLE_TIMING, held_count),
+    WHOLE_RUN("sending_held_time", "Sending Held Time", "sec", TABLE_TIMING, held_time),
 
     SCALAR("images_returned", "Images Returned", "images", TABLE_IMAGES, total_returned),
     SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),

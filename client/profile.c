@@ -30,6 +30,8 @@
 #define MAX_PHASES 2
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
+/* Answers that wait to be judged. Some 20 large pictures; what is in flight comes on top. */
+#define MAX_PENDING_BYTES ((size_t)64 << 20)
 
 struct run {
     struct options options;
@@ -76,11 +78,13 @@ static void record_ended(void *self, struct record *r)
     records_push(((struct run *)self)->records, r);
 }
 
+static bool has_room(void *self) { return records_has_room(((struct run *)self)->records); }
+
 static void *load_main(void *self)
 {
     struct run *run = self;
     pthread_setname_np(pthread_self(), "load");
-    struct load_hooks hooks = {run, make_record, record_ended};
+    struct load_hooks hooks = {run, make_record, record_ended, has_room};
     bool ok = run->options.wait_timeout_s <= 0 ||
               wait_for_model(&run->options, &run->control.stop, &run->error);
     for (size_t i = 0; ok && i < run->report.n_phases; i++) {
@@ -139,8 +143,6 @@ static void watch(struct run *run, const sigset_t *signals, bool draws)
         bool is_loaded = atomic_load(&run->is_loaded);
         int64_t n_left = atomic_load(&run->control.n_ended) -
                          atomic_load(&records_counters(run->records)->n_judged);
-        for (size_t i = 0; is_loaded && i < run->report.n_phases; i++)
-            n_left -= run->report.phases[i].load.n_canceled;
         if (is_loaded && n_left <= 0)
             break;
         int64_t wait_ns = is_loaded ? SETTLE_NS : DRAW_EVERY_NS;
@@ -216,6 +218,13 @@ static void random_hex(char *out, size_t n_digits)
     out[n_digits] = '\0';
 }
 
+/* On the records thread: sending may go on. */
+static void on_room(void *self)
+{
+    struct run *run = self;
+    run->transport.wake(run->transport.self);
+}
+
 static bool open_records(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
@@ -229,6 +238,9 @@ static bool open_records(struct run *run, struct error *err)
         .objectives = o->objectives,
         .n_objectives = o->n_objectives,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
+        .max_pending_bytes = MAX_PENDING_BYTES,
+        .on_room = on_room,
+        .on_room_self = run,
     };
     char digits[9];
     random_hex(digits, 8);
@@ -351,8 +363,19 @@ static int judge(const struct run *run)
     if (last->load.n_canceled > 0 && !report->was_canceled)
         fprintf(stderr,
                 "fluxperf: %" PRId64 " requests were still in flight at the end of the "
-                "grace period; they were canceled and are not in the results\n",
+                "grace period; they were canceled and are in no statistics of answers\n",
                 last->load.n_canceled);
+    if (last->load.n_unsent > 0)
+        fprintf(stderr,
+                "fluxperf: %" PRId64 " requests were due but could not be sent before the end: all "
+                "slots were taken\n",
+                last->load.n_unsent);
+    if (last->load.n_held > 0)
+        fprintf(stderr,
+                "fluxperf: sending was held %" PRId64
+                " times for %.2f s, since judging the answers "
+                "was %zu MiB behind: the client was the bottleneck\n",
+                last->load.n_held, clock_seconds(last->load.held_ns), MAX_PENDING_BYTES >> 20);
     if (last->n_records == 0 && !report->incomplete_reason) {
         fputs("fluxperf: no request was completed\n", stderr);
         code = 1;

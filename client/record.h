@@ -53,7 +53,7 @@ struct record {
 
     /* moments */
     int64_t due_ns;             /* when it should have been sent: the clock of the user */
-    int64_t start_ns;           /* handed to the transport */
+    int64_t start_ns;           /* sent: handed to the transport */
     int64_t send_start_ns;      /* connected, the first byte is about to be written */
     int64_t send_end_ns;        /* the last byte of the request was written */
     int64_t ack_ns;             /* all response headers are there */
@@ -87,6 +87,12 @@ struct record {
 };
 
 static inline bool record_succeeded(const struct record *r) { return r->error.message == NULL; }
+
+/* In flight when the run gave it up: in the record lines, but in no statistics of answers. */
+static inline bool record_was_canceled(const struct record *r)
+{
+    return r->transfer == TRANSFER_CANCELED;
+}
 
 /* Free a record and all it owns; NULL is fine. */
 void record_free(struct record *r);

@@ -13,6 +13,8 @@ struct records {
     pthread_mutex_t lock; /* guards the queue */
     pthread_cond_t has_work;
     struct record *first, *last; /* the queue: ended, not judged */
+    size_t pending_bytes;        /* of the queue and of the record at work */
+    bool is_starved;             /* records_has_room said no; on_room is owed */
     bool is_closing;
 
     /* owned by the thread while it runs */
@@ -71,6 +73,19 @@ static void keep(struct records *s, struct record *r)
     s->all[s->n_all++] = r;
 }
 
+/* Let go of all but the numbers: a run of a million requests keeps a million of these. */
+static void shrink(struct record *r)
+{
+    buf_free(&r->body);
+    free(r->transfer_text);
+    free(r->content_type);
+    r->transfer_text = r->content_type = NULL;
+    if (r->error.type != r->reason) { /* else the failure is named by it */
+        free(r->reason);
+        r->reason = NULL;
+    }
+}
+
 static void handle(struct records *s, struct record *r)
 {
     const struct answer_source source = {s, fetch};
@@ -83,14 +98,14 @@ static void handle(struct records *s, struct record *r)
         record_print_raw(&s->line, r, &s->options.context);
         write_line(s, s->raw);
     }
-    buf_free(&r->body); /* the largest part by far; the numbers stay */
+    shrink(r);
     if (s->lines) {
         buf_clear(&s->line);
         record_print_line(&s->line, r, &s->options.context);
         write_line(s, s->lines);
     }
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
-    atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r));
+    atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r) && !record_was_canceled(r));
     atomic_fetch_add(&s->counters.n_judged, 1);
     keep(s, r);
 }
@@ -113,20 +128,47 @@ static struct record *take(struct records *s)
     return r;
 }
 
+static size_t pending_size(const struct record *r) { return sizeof *r + r->body.capacity; }
+
+static void release(struct records *s, size_t bytes)
+{
+    pthread_mutex_lock(&s->lock);
+    s->pending_bytes -= bytes;
+    bool is_owed = s->is_starved && s->pending_bytes < s->options.max_pending_bytes;
+    if (is_owed)
+        s->is_starved = false;
+    pthread_mutex_unlock(&s->lock);
+    if (is_owed)
+        s->options.on_room(s->options.on_room_self);
+}
+
 static void *records_main(void *self)
 {
     struct records *s = self;
     pthread_setname_np(pthread_self(), "records");
     struct record *r;
-    while ((r = take(s)))
+    while ((r = take(s))) {
+        size_t bytes = pending_size(r);
         handle(s, r);
+        release(s, bytes);
+    }
     return NULL;
+}
+
+bool records_has_room(struct records *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool has_room = s->pending_bytes < s->options.max_pending_bytes;
+    s->is_starved = !has_room;
+    pthread_mutex_unlock(&s->lock);
+    return has_room;
 }
 
 void records_push(struct records *s, struct record *r)
 {
     r->next = NULL;
     pthread_mutex_lock(&s->lock);
+    s->pending_bytes += pending_size(r);
     if (s->last)
         s->last->next = r;
     else

@@ -17,6 +17,10 @@ struct records_options {
     const struct metrics_objective *objectives; /* owned by the caller */
     size_t n_objectives;
     int64_t fetch_timeout_ms; /* for pictures given as addresses */
+    size_t max_pending_bytes; /* records_has_room compares with it */
+    /* Called by the thread when there is room again after records_has_room said no. */
+    void (*on_room)(void *self);
+    void *on_room_self;
 };
 
 struct records_counters {
@@ -28,7 +32,12 @@ struct records;
 /* Open the files and start the thread. */
 bool records_open(struct records **out, const struct records_options *options, struct error *err);
 
-/* Hand over a record that has ended; returns at once. */
+/* True while the records that were pushed and are not done yet, answers included, take less than
+ * max_pending_bytes. After a false, on_room is called once there is room. */
+bool records_has_room(struct records *s);
+
+/* Hand over a record that has ended; returns at once and takes it even without room: what is in
+ * flight already must not be lost. */
 void records_push(struct records *s, struct record *r);
 
 /* Wait until everything pushed is judged and on disk, and end the thread. Fails with the first

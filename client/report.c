@@ -32,18 +32,25 @@ void report_phase_fill(struct report_phase *p, int index, struct record *const *
                        bool has_objectives)
 {
     p->records = xcalloc(n_all ? n_all : 1, sizeof *p->records);
+    p->flights = xcalloc(n_all ? n_all : 1, sizeof *p->flights);
     for (size_t i = 0; i < n_all; i++) {
-        if (all[i]->phase == index)
+        if (all[i]->phase != index)
+            continue;
+        p->flights[p->n_flights++] = all[i];
+        if (!record_was_canceled(all[i]))
             p->records[p->n_records++] = all[i];
     }
     struct metrics_input in = {
         .records = p->records,
         .n_records = p->n_records,
-        .flights = p->records,
-        .n_flights = p->n_records,
+        .flights = p->flights,
+        .n_flights = p->n_flights,
         .start_ns = p->load.start_ns,
         .end_ns = p->load.end_ns,
         .n_canceled = p->load.n_canceled,
+        .n_unsent = p->load.n_unsent,
+        .n_held = p->load.n_held,
+        .held_ns = p->load.held_ns,
         .has_objectives = has_objectives,
     };
     metrics_compute(&p->metrics, &in);
@@ -63,8 +70,8 @@ static void fill_slice(struct report_slice *s, const struct report_phase *p, boo
     struct metrics_input in = {
         .records = chosen,
         .n_records = n,
-        .flights = p->records,
-        .n_flights = p->n_records,
+        .flights = p->flights,
+        .n_flights = p->n_flights,
         .start_ns = s->start_ns,
         .end_ns = s->end_ns,
         .has_objectives = has_objectives,
@@ -114,6 +121,7 @@ void report_free(struct report *r)
     for (size_t i = 0; i < r->n_phases; i++) {
         metrics_free(&r->phases[i].metrics);
         free(r->phases[i].records);
+        free(r->phases[i].flights);
         free(r->phases[i].failures);
     }
     for (size_t i = 0; i < r->n_slices; i++)

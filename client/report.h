@@ -23,8 +23,10 @@ struct report_phase {
     const char *name; /* "profiling" or "warmup" */
     bool is_warmup;
     struct load_result load;
-    struct record **records; /* owned list; the records are not */
+    struct record **records; /* owned list; the records are not. Canceled ones are left out */
     size_t n_records;
+    struct record **flights; /* likewise, with the canceled ones */
+    size_t n_flights;
     struct metrics metrics;
     struct report_failure *failures; /* owned */
     size_t n_failures;
@@ -82,6 +84,14 @@ void report_slices_csv(struct buf *out, const struct report *r);
 /* Append text for a terminal: control characters become spaces, and what is longer than max_chars
  * ends in "...". */
 void report_clean_text(struct buf *out, const char *text, size_t max_chars);
+
+/* 12345.678 as "12,345.68", NaN as "N/A"; the caller frees it. */
+char *report_format_number(double value);
+
+/* Percentiles with their intervals: the table of the console, and the value of
+ * "percentile_intervals" for every distribution. */
+void report_console_quantiles(struct buf *out, const struct metrics *m);
+void report_json_quantiles(struct buf *out, const struct metrics *m, int depth);
 
 /* The console tables, as they also stand in profile_export_console.txt. */
 void report_console(struct buf *out, const struct report *r);

@@ -196,6 +196,8 @@ void report_json(struct buf *out, const struct report *r, const struct report_ph
     if (!phase->is_warmup && phase == report_main_phase(r))
         put_warmup(out, r);
     put_other_metrics(out, &phase->metrics);
+    key(out, "percentile_intervals", 1);
+    report_json_quantiles(out, &phase->metrics, 1);
     buf_puts(out, "\n}");
 }
 

@@ -5,10 +5,14 @@ from client_run import is_metric
 # What only one of the tools collects. AIPerf: GPU and server telemetry. fluxperf: pictures.
 ONLY_AIPERF = {"telemetry_data"}
 ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput", "image_latency",
-             "image_file_size", "num_images_returned", "num_images_decoded"}
+             "image_file_size", "num_images_returned", "num_images_decoded", "response_time",
+             "service_time", "send_lag", "late_request_count", "unsent_request_count",
+             "percentile_intervals"}
 OUR_CSV = {"Images Returned (images)", "Images Decoded (images)", "Image Throughput (images/sec)",
            "Image Latency (ms/image)", "Image File Size (KB)",
-           "Images Returned per Request (images)", "Images Decoded per Request (images)"}
+           "Images Returned per Request (images)", "Images Decoded per Request (images)",
+           "Response Time (from due) (ms)", "Service Time (from send) (ms)", "Send Lag (ms)",
+           "Late Requests", "Unsent Requests"}
 # Values of a request that do not depend on time.
 EXACT = {"input_sequence_length", "error_isl", "http_req_data_sent", "output_sequence_length"}
 OUR_METADATA_ON_ERRORS = {"request_ack_ns"}  # AIPerf drops it when a request fails

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from aiperf_compare import compare_raw, compare_runs, same_keys
+from aiperf_compare import ONLY_OURS, compare_raw, compare_runs, same_keys
 from client_run import aiperf, base_args, file_args, find_aiperf, fluxperf
 from fake_server import Answer, FakeServer, PNG, images
 from hub_cache import make_hub_cache
@@ -86,7 +86,7 @@ def test_rate_warmup_slices_and_goodput(tmp_path, hub):
     compare_files(theirs, ours, a, b)
     assert theirs.json("inputs.json") == ours.json("inputs.json")
     same_keys(theirs.json()["warmup_metrics"], ours.json()["warmup_metrics"],
-              only_ours={k for k in ours.json() if "image" in k}, where="warmup")
+              only_ours=ONLY_OURS, where="warmup")
     left, right = theirs.json("phase_manifest.json"), ours.json("phase_manifest.json")
     assert [list(p) for p in left["phases"]] == [list(p) for p in right["phases"]]
     for key in "metrics_csv", "metrics_json", "phase_kind", "total_request_count":
@@ -95,7 +95,7 @@ def test_rate_warmup_slices_and_goodput(tmp_path, hub):
     left, right = theirs.json(f"{name}.json"), ours.json(f"{name}.json")
     assert set(left) == set(right)
     same_keys(left["timeslices"][0], right["timeslices"][0],
-              only_ours={k for k in right["timeslices"][0] if "image" in k}, where="slice")
+              only_ours=ONLY_OURS, where="slice")
     heads = [run.path(f"{name}.csv").read_bytes().split(b"\r\n")[0] for run in (theirs, ours)]
     assert heads[0] == heads[1]
     # the plan of both follows from the seed: AIPerf sends within milliseconds of it

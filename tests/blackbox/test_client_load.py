@@ -62,6 +62,41 @@ def test_a_slow_server_does_not_move_the_plan(tmp_path):
     assert summary["credit_to_start_latency"]["max"] >= 350
 
 
+def test_response_time_counts_from_the_due_time(tmp_path):
+    # each answer takes 0.1 s, one is due every 0.02 s, one slot: the queue grows by 80 ms each
+    with FakeServer(lambda i, r: Answer(delay=0.1)) as server:
+        run = profile(server.url, tmp_path, "--request-rate", "50", "--arrival-pattern",
+                      "constant", "--concurrency", "1", "--benchmark-duration", "0.55")
+    assert run.code == 0, run.err
+    summary = run.json()
+    n = summary["request_count"]["avg"]
+    assert summary["service_time"]["min"] >= 100
+    assert summary["response_time"]["max"] >= 100 + 80 * (n - 1) - 20
+    assert summary["unsent_request_count"]["avg"] == 27 - n  # due at 0.02, 0.04, ... 0.54
+    assert summary["late_request_count"]["avg"] >= n - 1
+    assert f"{27 - n:.0f} requests were due but could not be sent" in run.err
+    for line in run.lines():
+        m = {tag: entry["value"] for tag, entry in line["metrics"].items()}
+        assert m["response_time"] == pytest.approx(m["send_lag"] + m["service_time"])
+        meta = line["metadata"]
+        due, end = meta["credit_issued_ns"], meta["request_end_ns"]
+        assert m["response_time"] == pytest.approx((end - due) / 1e6)
+    assert "Unsent Requests" in run.csv()[1] and "Response Time (from due) (ms)" in run.out
+
+
+def test_percentiles_have_intervals_or_say_how_many_requests_they_need(tmp_path):
+    with FakeServer() as server:
+        run = profile(server.url, tmp_path, "--concurrency", "4", "--request-count", "100")
+    assert run.code == 0, run.err
+    times = sorted(line["metrics"]["response_time"]["value"] for line in run.lines())
+    got = run.json()["percentile_intervals"]["response_time"]
+    assert got["count"] == 100 and got["confidence"] == 0.95
+    assert [got["p50"]["low"], got["p50"]["high"]] == pytest.approx([times[39], times[60]])
+    assert "count_needed" not in got["p90"]
+    assert got["p99"]["count_needed"] == 368 and "high" not in got["p99"]
+    assert "n<368" in run.out and "n<3688" in run.out
+
+
 def test_concurrency_is_kept_full_and_never_exceeded(tmp_path):
     with FakeServer(lambda i, r: Answer(delay=0.05)) as server:
         run = profile(server.url, tmp_path, "--concurrency", "4", "--request-count", "16")
@@ -109,7 +144,13 @@ def test_duration_ends_sending_and_the_grace_period_ends_waiting(tmp_path):
     summary = run.json()
     assert run.code == 0
     assert summary["request_count"]["avg"] == 3 and summary["canceled_request_count"]["avg"] == 1
-    assert len(run.lines()) == 3
+    lines = run.lines()
+    assert [line["metadata"]["was_cancelled"] for line in lines] == [False] * 3 + [True]
+    left = lines[3]  # recorded as what it is
+    assert left["error"] == {"code": 499, "type": "RequestCancellationError",
+                             "message": "still in flight when the run ended"}
+    assert left["metadata"]["cancellation_time_ns"] == left["metadata"]["request_end_ns"]
+    assert left["metrics"] == {}
     # the window is duration and grace
     assert summary["request_throughput"]["avg"] == pytest.approx(3 / 0.8, rel=0.2)
     assert "still in flight" in run.err
@@ -206,7 +247,8 @@ def test_interrupt_keeps_what_has_finished(tmp_path):
     assert summary["incomplete_reason"] == "interrupted"
     assert run.json(".aiperf_results_ready.json") == {
         "ready": True, "was_cancelled": True, "partial": True}
-    assert len(run.lines()) == 3 and "Request Latency (ms)" in run.out
+    assert [line["metadata"]["was_cancelled"] for line in run.lines()] == [False] * 3 + [True]
+    assert "Request Latency (ms)" in run.out
 
 
 def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):

@@ -22,7 +22,8 @@ struct world {
     size_t n_flying, most_flying;
     struct record *ended[MAX_RUN];
     size_t n_ended;
-    int64_t stop_at_ns; /* raise load_control.stop then; 0: never */
+    int64_t stop_at_ns;                  /* raise load_control.stop then; 0: never */
+    int64_t full_from_ns, full_until_ns; /* no room for answers; then there is a wake */
     struct load_control control;
     struct load_result result;
 };
@@ -58,6 +59,10 @@ static struct record *world_wait(void *self, int64_t until_ns)
         atomic_store(&w->control.stop, true);
         return NULL;
     }
+    if (w->now_ns < w->full_until_ns && w->full_until_ns < end_ns && w->full_until_ns < until_ns) {
+        w->now_ns = w->full_until_ns;
+        return NULL;
+    }
     assert_true(end_ns != INT64_MAX || until_ns != INT64_MAX); /* else it would sleep for ever */
     if (end_ns > until_ns) {
         w->now_ns = until_ns > w->now_ns ? until_ns : w->now_ns;
@@ -89,6 +94,12 @@ static void world_ended(void *self, struct record *r)
     w->ended[w->n_ended++] = r;
 }
 
+static bool world_has_room(void *self)
+{
+    const struct world *w = self;
+    return w->now_ns < w->full_from_ns || w->now_ns >= w->full_until_ns;
+}
+
 static void run(struct world *w, const struct load_phase *phase)
 {
     struct transport transport = {.self = w,
@@ -96,11 +107,11 @@ static void run(struct world *w, const struct load_phase *phase)
                                   .start = world_start,
                                   .wait = world_wait,
                                   .cancel = world_cancel};
-    struct load_hooks hooks = {w, world_make, world_ended};
+    struct load_hooks hooks = {w, world_make, world_ended, world_has_room};
     w->now_ns = 5000 * MS;
     load_run(phase, &transport, &hooks, &w->control, &w->result);
     assert_int_equal(w->result.n_sent, w->result.n_ended + w->result.n_canceled);
-    assert_int_equal(w->result.n_ended, w->n_ended);
+    assert_int_equal(w->result.n_ended + w->result.n_canceled, w->n_ended);
     assert_int_equal(w->n_flying, 0);
 }
 
@@ -173,10 +184,57 @@ static void grace_period_cancels_what_is_left(void **state)
     (void)state;
     struct world w = {.latency_ms = slow_fifth};
     run(&w, &(struct load_phase){.n_slots = 1, .duration_ns = 45 * MS, .grace_ns = 20 * MS});
-    assert_int_equal(w.n_ended, 4);
+    assert_int_equal(w.result.n_ended, 4);
     assert_int_equal(w.result.n_canceled, 1);
+    assert_int_equal(w.n_ended, 5); /* the canceled one is handed over too */
+    assert_true(record_was_canceled(w.ended[4]));
     assert_int_equal(w.result.end_ns - w.result.start_ns, 65 * MS);
     assert_false(w.result.was_stopped);
+    finish(&w);
+}
+
+/* A request each 5 ms for 100 ms, one slot of 10 ms each: due at 5..95 are 19, sent are 10. */
+static void requests_that_never_got_a_slot_are_counted(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    struct load_phase phase = {.n_slots = 1, .duration_ns = 100 * MS, .grace_ns = INT64_MAX};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 200, 1, 0);
+    run(&w, &phase);
+    assert_int_equal(w.result.n_sent, 10);
+    assert_int_equal(w.result.n_unsent, 9);
+    finish(&w);
+}
+
+static void requests_beyond_the_count_are_not_unsent(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms};
+    struct load_phase phase = {
+        .n_slots = 1, .n_requests = 12, .duration_ns = 100 * MS, .grace_ns = INT64_MAX};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 200, 1, 0);
+    run(&w, &phase);
+    assert_int_equal(w.result.n_unsent, 2);
+    finish(&w);
+}
+
+/* No room from 25 to 65 ms: what is in flight ends when it ends, the plan stays. */
+static void full_hand_over_holds_sending_and_nothing_else(void **state)
+{
+    (void)state;
+    struct world w = {.latency_ms = ten_ms, .full_from_ns = 5025 * MS, .full_until_ns = 5065 * MS};
+    struct load_phase phase = {.n_requests = 8};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 100, 1, 0);
+    run(&w, &phase);
+    assert_int_equal(w.result.n_held, 1);
+    assert_int_equal(w.result.held_ns, 35 * MS); /* from the first that was due, at 30 */
+    for (int i = 0; i < 8; i++) {
+        const struct record *r = w.ended[i];
+        bool was_held = r->session >= 2 && r->session < 6;
+        assert_int_equal(r->due_ns, w.result.start_ns + (r->session + 1) * 10 * MS);
+        assert_int_equal(r->start_ns, was_held ? 5065 * MS : r->due_ns);
+        assert_int_equal(r->end_ns - r->start_ns, 10 * MS);
+    }
     finish(&w);
 }
 
@@ -195,7 +253,7 @@ static void stop_cancels_at_once(void **state)
     (void)state;
     struct world w = {.latency_ms = slow_fifth, .stop_at_ns = 5100 * MS};
     run(&w, &(struct load_phase){.n_slots = 1, .n_requests = 100});
-    assert_int_equal(w.n_ended, 4);
+    assert_int_equal(w.result.n_ended, 4);
     assert_int_equal(w.result.n_canceled, 1);
     assert_int_equal(w.result.end_ns, 5100 * MS);
     assert_true(w.result.was_stopped);
@@ -231,6 +289,9 @@ int main(void)
         cmocka_unit_test(request_without_slot_keeps_its_due_time),
         cmocka_unit_test(duration_stops_sending_and_waits_for_the_rest),
         cmocka_unit_test(grace_period_cancels_what_is_left),
+        cmocka_unit_test(requests_that_never_got_a_slot_are_counted),
+        cmocka_unit_test(requests_beyond_the_count_are_not_unsent),
+        cmocka_unit_test(full_hand_over_holds_sending_and_nothing_else),
         cmocka_unit_test(count_ends_a_phase_before_its_duration),
         cmocka_unit_test(stop_cancels_at_once),
         cmocka_unit_test(server_that_refuses_for_long_ends_the_phase),

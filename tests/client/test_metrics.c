@@ -60,6 +60,11 @@ static void request_values_follow_their_formulas(void **state)
     assert_int_equal(get(&f, "request_latency")->count, 3);
     near(get(&f, "effective_latency")->avg, (110 + 210 + 310 + 60) / 4.0); /* from the due time */
     near(get(&f, "credit_to_start_latency")->avg, 10);
+    near(get(&f, "response_time")->avg, (110 + 210 + 310) / 3.0);
+    near(get(&f, "service_time")->avg, (94 + 194 + 294) / 3.0); /* sent 6 ms after the start */
+    near(get(&f, "send_lag")->avg, 16);
+    near(get(&f, "late_request_count")->avg, 4);
+    near(get(&f, "unsent_request_count")->avg, 0);
     near(get(&f, "http_req_blocked")->avg, 1);
     near(get(&f, "http_req_dns_lookup")->avg, 2);
     near(get(&f, "http_req_connecting")->avg, 3);
@@ -90,6 +95,34 @@ static void concurrency_is_weighted_by_time(void **state)
     near(s->max, 1);
     near(s->p[P50], 1);
     near(s->min, 0);
+    run_fixture_free(&f);
+}
+
+static void canceled_requests_are_in_flight_and_nothing_else(void **state)
+{
+    (void)state;
+    struct run_fixture f;
+    run_fixture_init(&f);
+    f.records[3].transfer = TRANSFER_CANCELED;
+    report_free(&f.report);
+    f.report.phases = xcalloc(1, sizeof *f.report.phases);
+    f.report.phases[0] = (struct report_phase){.name = "profiling",
+                                               .load = {.start_ns = 1000 * FIXTURE_MS,
+                                                        .end_ns = 2000 * FIXTURE_MS,
+                                                        .n_canceled = 1,
+                                                        .n_unsent = 5,
+                                                        .n_held = 2,
+                                                        .held_ns = 1500 * FIXTURE_MS}};
+    report_phase_fill(&f.report.phases[0], 0, f.all, 4, false);
+    near(get(&f, "effective_concurrency")->avg, 0.65);
+    near(get(&f, "completed_request_count")->avg, 3);
+    near(get(&f, "canceled_request_count")->avg, 1);
+    near(get(&f, "unsent_request_count")->avg, 5);
+    near(get(&f, "late_request_count")->avg, 4);
+    near(get(&f, "sending_held_count")->avg, 2);
+    near(get(&f, "sending_held_time")->avg, 1.5);
+    assert_null(metrics_get(&f.report.phases[0].metrics, "error_request_count"));
+    assert_int_equal(f.report.phases[0].n_failures, 0);
     run_fixture_free(&f);
 }
 
@@ -210,6 +243,7 @@ int main(void)
         cmocka_unit_test(scalars_follow_their_formulas),
         cmocka_unit_test(request_values_follow_their_formulas),
         cmocka_unit_test(concurrency_is_weighted_by_time),
+        cmocka_unit_test(canceled_requests_are_in_flight_and_nothing_else),
         cmocka_unit_test(failures_count_as_infinite_in_the_adjusted_latency),
         cmocka_unit_test(rows_about_failures_need_a_failure),
         cmocka_unit_test(slices_leave_out_what_needs_the_whole_run),

@@ -31,10 +31,12 @@ static void console_has_aiperfs_form(void **state)
     f.records[2].end_ns += 12345 * FIXTURE_MS;
     metrics_free(&f.report.phases[0].metrics);
     free(f.report.phases[0].records);
+    free(f.report.phases[0].flights);
     free(f.report.phases[0].failures);
     f.report.phases[0].records = NULL;
     f.report.phases[0].failures = NULL;
     f.report.phases[0].n_records = f.report.phases[0].n_failures = 0;
+    f.report.phases[0].n_flights = 0;
     report_phase_fill(&f.report.phases[0], 0, f.all, 4, false);
     report_console(&out, &f.report);
     must_have(&out, "┃ Code ┃                Type ┃ Message          ┃ Count ┃\n"
@@ -47,6 +49,8 @@ static void console_has_aiperfs_form(void **state)
     must_have(&out, "│                           (requests) │          │        │           │");
     must_have(&out, "│     Request Latency (error-adjusted) │      N/A │ 100.00 │");
     must_have(&out, "│      Images Returned (images) │");
+    must_have(&out, "│ Response Time (from due) (ms) │");
+    must_have(&out, "│         p1 │              n<368 │");
     assert_memory_equal(out.data, "\n\n   ", 5);
     buf_free(&out);
     run_fixture_free(&f);
@@ -97,6 +101,10 @@ static void json_is_well_formed_and_leaves_out_what_is_absent(void **state)
     if (!tree)
         fail_msg("%s", err.text);
     assert_null(json_get(json_get(tree, "adj_request_latency"), "max"));
+    const struct json *p99 =
+        json_get(json_get(json_get(tree, "percentile_intervals"), "response_time"), "p99");
+    assert_int_equal(json_number(json_get(p99, "count_needed")), 368);
+    assert_true(json_number(json_get(p99, "value")) > 300);
     assert_int_equal(json_size(json_get(tree, "error_summary")), 1);
     json_free(tree);
     buf_free(&out);

@@ -1,0 +1,142 @@
+/* client/records: the hand-over is bounded. The thread is held up by a pipe that nobody reads. */
+#include "client/records.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BODY ((size_t)1 << 20) /* more than a pipe holds */
+#define WAIT_MS 60000
+
+struct fixture {
+    char dir[32], path[64];
+    int pipe, woken[2]; /* read ends first */
+    struct buf payload;
+    struct prompts prompts;
+    struct request_target target;
+    struct records *records;
+};
+
+static void on_room(void *self)
+{
+    const struct fixture *f = self;
+    assert_int_equal(write(f->woken[1], "x", 1), 1);
+}
+
+static void open_fixture(struct fixture *f, size_t max_pending_bytes)
+{
+    *f = (struct fixture){.dir = "/tmp/test_records.XXXXXX"};
+    struct error err = {0};
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->path, sizeof f->path, "%s/raw", f->dir);
+    assert_int_equal(mkfifo(f->path, 0600), 0);
+    assert_int_equal(pipe(f->woken), 0);
+    f->pipe = open(f->path, O_RDONLY | O_NONBLOCK);
+    assert_true(f->pipe >= 0);
+    buf_puts(&f->payload, "{}");
+    f->prompts.entries = xcalloc(1, sizeof *f->prompts.entries);
+    f->prompts.n_entries = 1;
+    f->prompts.entries[0].session_id = xstrdup("s");
+    struct records_options options = {.context = {.prompts = &f->prompts, .target = &f->target},
+                                      .raw_path = f->path,
+                                      .max_pending_bytes = max_pending_bytes,
+                                      .on_room = on_room,
+                                      .on_room_self = f};
+    assert_true(records_open(&f->records, &options, &err));
+}
+
+static void push(struct fixture *f, enum transfer transfer)
+{
+    struct record *r = xcalloc(1, sizeof *r);
+    r->payload = &f->payload;
+    r->transfer = transfer;
+    r->status = 200;
+    memset(buf_reserve(&r->body, BODY), 'x', BODY);
+    r->body.size = BODY;
+    records_push(f->records, r);
+}
+
+/* Read the pipe until `lines` of them have come. */
+static void drain(struct fixture *f, int lines)
+{
+    static char bytes[65536];
+    struct pollfd fd = {.fd = f->pipe, .events = POLLIN};
+    while (lines > 0) {
+        assert_int_equal(poll(&fd, 1, WAIT_MS), 1);
+        ssize_t n = read(f->pipe, bytes, sizeof bytes);
+        assert_true(n > 0);
+        for (ssize_t i = 0; i < n; i++)
+            lines -= bytes[i] == '\n';
+    }
+}
+
+static void close_fixture(struct fixture *f)
+{
+    struct error err = {0};
+    assert_true(records_finish(f->records, &err));
+    records_close(f->records);
+    close(f->pipe);
+    close(f->woken[0]);
+    close(f->woken[1]);
+    unlink(f->path);
+    rmdir(f->dir);
+    buf_free(&f->payload);
+    prompts_free(&f->prompts);
+}
+
+static void full_hand_over_says_so_and_wakes_when_there_is_room(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct pollfd woken;
+    open_fixture(&f, 1);
+    woken = (struct pollfd){.fd = f.woken[0], .events = POLLIN};
+    assert_true(records_has_room(f.records));
+    push(&f, TRANSFER_DONE); /* the thread hangs in writing it */
+    assert_false(records_has_room(f.records));
+    push(&f, TRANSFER_DONE); /* taken all the same */
+    assert_int_equal(poll(&woken, 1, 0), 0);
+    drain(&f, 2);
+    assert_int_equal(poll(&woken, 1, WAIT_MS), 1);
+    assert_true(records_has_room(f.records));
+    close_fixture(&f);
+}
+
+static void canceled_requests_are_kept_but_no_failures(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t n;
+    struct error err = {0};
+    open_fixture(&f, BODY);
+    push(&f, TRANSFER_CANCELED);
+    drain(&f, 1);
+    assert_true(records_finish(f.records, &err));
+    assert_int_equal(atomic_load(&records_counters(f.records)->n_failed), 0);
+    assert_int_equal(atomic_load(&records_counters(f.records)->n_judged), 1);
+    struct record *const *all = records_all(f.records, &n);
+    assert_int_equal(n, 1);
+    assert_string_equal(all[0]->error.type, "RequestCancellationError");
+    assert_null(all[0]->body.data); /* only the numbers stay */
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(full_hand_over_says_so_and_wakes_when_there_is_room),
+        cmocka_unit_test(canceled_requests_are_kept_but_no_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
