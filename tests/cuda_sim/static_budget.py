@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Static facts of the CUDA kernels, held against a stored budget: what the assembler says without a GPU.
+"""Static facts of the CUDA kernels, by the assembler, held against a stored budget.
 
     static_budget.py --nvcc NVCC --budget FILE --arch N... [--write] SOURCE.cu...
 

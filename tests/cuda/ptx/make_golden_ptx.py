@@ -28,8 +28,12 @@ def product(a, b, c, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constex
     sums = tl.zeros((BM, BN), dtype=tl.int32 if is_integer else tl.float32)
     zero: tl.constexpr = 0 if is_integer else 0.0
     for k in range(0, K, BK):
-        x = tl.load(a + rows[:, None] * K + (k + inner)[None, :], mask=rows[:, None] < M, other=zero)
-        y = tl.load(b + (k + inner)[:, None] * N + cols[None, :], mask=cols[None, :] < N, other=zero)
+        x = tl.load(
+            a + rows[:, None] * K + (k + inner)[None, :], mask=rows[:, None] < M, other=zero
+        )
+        y = tl.load(
+            b + (k + inner)[:, None] * N + cols[None, :], mask=cols[None, :] < N, other=zero
+        )
         sums = tl.dot(x, y, sums)
     inside = (rows[:, None] < M) & (cols[None, :] < N)
     tl.store(c + rows[:, None] * N + cols[None, :], sums, mask=inside)
@@ -51,13 +55,17 @@ def compile_case(operand, result, capability):
     aligned = {(i,): [["tt.divisibility", 16]] for i in (0, 1, 2, 4, 5)}
     source = ASTSource(fn=product, signature=types, constexprs=TILE, attrs=aligned)
     options = {"num_warps": 4, "num_stages": 3}
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options).asm[
+        "ptx"
+    ]
 
 
 def main(folder):
     for name, case in CASES.items():
         ptx = compile_case(*case)
-        ptx = ptx[: ptx.rindex("}") + 1] if ".section" not in ptx else ptx[: ptx.index("\t.section")]
+        ptx = (
+            ptx[: ptx.rindex("}") + 1] if ".section" not in ptx else ptx[: ptx.index("\t.section")]
+        )
         ptx = re.sub(r"//[^\n]*|^\s*\.(loc|file)\s[^\n]*", "", ptx, flags=re.M)
         ptx = re.sub(r"\n\s*\n+", "\n", ptx).replace("product", "product_" + name)
         head = "// Triton %s, make_golden_ptx.py\n" % triton.__version__

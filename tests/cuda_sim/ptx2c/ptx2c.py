@@ -21,9 +21,7 @@ GLOBAL = re.compile(
     r"((?:\[\d*\])?)\s*(?:=\s*(\{[^}]*\}|[^;]+))?;",
     re.M,
 )
-FUNCTION = re.compile(
-    r"\.func\s*(?:\(\s*(\.param[^)]*)\))?\s*([\w$]+)\s*\(([^)]*)\)([^{;]*)\{"
-)
+FUNCTION = re.compile(r"\.func\s*(?:\(\s*(\.param[^)]*)\))?\s*([\w$]+)\s*\(([^)]*)\)([^{;]*)\{")
 KERNEL = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)([^{]*)\{")
 
 
@@ -66,7 +64,9 @@ class Module:
                 self.symbols[name] = 'vgpu_shared(&%s_key, %d, "%s")' % (c, size, name)
                 continue
             values = (value or "").strip("{} \n").split(",")
-            values = ["0x" + v.strip()[2:] if re.match(r"0[fFdD]", v.strip()) else v for v in values]
+            values = [
+                "0x" + v.strip()[2:] if re.match(r"0[fFdD]", v.strip()) else v for v in values
+            ]
             count = int(dimension[1:-1] or 0) if dimension else 1
             self.globals.append(
                 "static _Alignas(16) %s %s[%d] = {%s};"

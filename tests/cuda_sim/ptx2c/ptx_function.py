@@ -7,7 +7,16 @@ the argument block (kernels) or pointers (device functions). Instructions are in
 import re
 
 from ptx_instructions import translate
-from ptx_types import FLOATS, SIGNED, UNSIGNED, WIDTH, Unsupported, c_integer, c_name, split_operands
+from ptx_types import (
+    FLOATS,
+    SIGNED,
+    UNSIGNED,
+    WIDTH,
+    Unsupported,
+    c_integer,
+    c_name,
+    split_operands,
+)
 
 SPECIAL = {
     "%laneid": "vgpu_self->lane",

@@ -1,22 +1,10 @@
 """Instructions that several threads take part in: barriers, warp operations, atomics, asynchronous
 copies and the tensor cores."""
 
-from ptx_types import WIDTH, Unsupported, c_integer
+from ptx_types import WIDTH, Registry, c_integer, unsupported
 
 TENSOR_HANDLERS = {}
-
-
-def handles(*mnemonics):
-    def register(handler):
-        for mnemonic in mnemonics:
-            TENSOR_HANDLERS[mnemonic] = handler
-        return handler
-
-    return register
-
-
-def unsupported(parts):
-    return Unsupported("instruction " + ".".join(parts))
+handles = Registry(TENSOR_HANDLERS)
 
 
 @handles("bar", "barrier")
@@ -33,7 +21,11 @@ def barrier(f, parts, ops):
 def shuffle(f, parts, ops):
     op = {"bfly": "XOR", "up": "UP", "down": "DOWN", "idx": "INDEX"}[parts[2]]
     arguments = ", ".join(f.value(x) for x in ops[1:5])
-    code = "uint8_t q; uint32_t r = vgpu_shuffle(VGPU_SHUFFLE_%s, %s, &q, %d); " % (op, arguments, f.line)
+    code = "uint8_t q; uint32_t r = vgpu_shuffle(VGPU_SHUFFLE_%s, %s, &q, %d); " % (
+        op,
+        arguments,
+        f.line,
+    )
     for target, value in zip(ops[0].split("|"), ("r", "q")):
         if target != "_":
             code += "%s = %s; " % (f.target(target), value)
@@ -53,7 +45,12 @@ def vote(f, parts, ops):
 def match(f, parts, ops):
     if parts[1] != "any" or parts[-1] != "b32":
         raise unsupported(parts)
-    return "%s = vgpu_match_any(%s, %s, %d);" % (f.target(ops[0]), f.value(ops[1]), f.value(ops[2]), f.line)
+    return "%s = vgpu_match_any(%s, %s, %d);" % (
+        f.target(ops[0]),
+        f.value(ops[1]),
+        f.value(ops[2]),
+        f.line,
+    )
 
 
 @handles("redux")
@@ -85,7 +82,9 @@ def atomic(f, parts, ops):
     }
     c_type = {"f32": "float", "f64": "double"}.get(t) or c_integer(t)
     code = "char *p = %s; vgpu_atomic(p, %d, %d); " % (f.address(ops[0], space), WIDTH[t], f.line)
-    code += "{0} x = ptx_load_{0}(p), y = {1}; ptx_store_{0}(p, {2}); ".format(c_type, f.read(ops[1], t), forms[op])
+    code += "{0} x = ptx_load_{0}(p), y = {1}; ptx_store_{0}(p, {2}); ".format(
+        c_type, f.read(ops[1], t), forms[op]
+    )
     return code + (f.write(target, t, "x") if target else "")
 
 
@@ -104,12 +103,19 @@ def mma(f, parts, ops):
         "tf32": "m16n8k8",
     }
     accumulator, a, b = kinds[0], kinds[1], kinds[2]
-    if a != b or shapes.get(a) != shape or layouts != ["row", "col"] or accumulator not in ("f32", "s32"):
+    if (
+        a != b
+        or shapes.get(a) != shape
+        or layouts != ["row", "col"]
+        or accumulator not in ("f32", "s32")
+    ):
         raise unsupported(parts)
     registers = [", ".join(f.value(x) for x in f.elements(op)) for op in ops[1:4]]
     code = "uint32_t d[4], a[4] = {%s}, b[2] = {%s}, c[4] = {%s}; " % tuple(registers)
     code += "vgpu_mma(d, a, b, c, VGPU_%s, %d); " % (a.upper(), f.line)
-    return code + " ".join("%s = d[%d];" % (f.target(x), i) for i, x in enumerate(f.elements(ops[0])))
+    return code + " ".join(
+        "%s = d[%d];" % (f.target(x), i) for i, x in enumerate(f.elements(ops[0]))
+    )
 
 
 @handles("ldmatrix")
@@ -118,7 +124,12 @@ def ldmatrix(f, parts, ops):
         raise unsupported(parts)
     targets = f.elements(ops[0])
     place = f.address(ops[1], "shared")
-    code = "uint32_t r[4]; vgpu_ldmatrix(r, %d, %d, %s, %d); " % (len(targets), "trans" in parts, place, f.line)
+    code = "uint32_t r[4]; vgpu_ldmatrix(r, %d, %d, %s, %d); " % (
+        len(targets),
+        "trans" in parts,
+        place,
+        f.line,
+    )
     return code + " ".join("%s = r[%d];" % (f.target(x), i) for i, x in enumerate(targets))
 
 

@@ -20,6 +20,24 @@ class Unsupported(Exception):
     """PTX that the translator does not know. It must stop the build, never be skipped."""
 
 
+def unsupported(parts):
+    return Unsupported("instruction " + ".".join(parts))
+
+
+class Registry:
+    """Decorator: the function handles these mnemonics."""
+
+    def __init__(self, handlers):
+        self.handlers = handlers
+
+    def __call__(self, *mnemonics):
+        def register(handler):
+            self.handlers.update(dict.fromkeys(mnemonics, handler))
+            return handler
+
+        return register
+
+
 def is_float(kind):
     return kind in FLOATS
 
