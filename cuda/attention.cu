@@ -79,8 +79,8 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
     const float factor = HAS_BIAS ? 1.0f : p.scale * log2_e;
     const int limit = p.is_causal ? min(p.lk, first + QUERIES) : p.lk;
 
-    load_rows<WIDTH, QUERIES, FLASH_THREADS>(qs, q, (int)p.q_strides[1], first, p.lq);
-    load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, (int)p.k_strides[1], 0, p.lk);
+    load_rows<WIDTH, QUERIES, FLASH_THREADS>(qs, q, p.q_strides[1], first, p.lq);
+    load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], 0, p.lk);
     cp_async_commit();
 
     float acc[TILES][OUTPUTS][4] = {};
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
     for (int k0 = 0; k0 < limit; k0 += KEYS) {
         cp_async_wait<0>();
         __syncthreads(); /* keys are there; everybody has left the values before */
-        load_rows<WIDTH, KEYS, FLASH_THREADS>(vs, v, (int)p.v_strides[1], k0, p.lk);
+        load_rows<WIDTH, KEYS, FLASH_THREADS>(vs, v, p.v_strides[1], k0, p.lk);
         cp_async_commit();
 
         float s[TILES][COLUMNS][4] = {};
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(FLASH_THREADS, 2) flash_kernel(struct attentio
         cp_async_wait<0>();
         __syncthreads(); /* values are there; everybody has left the keys */
         if (k0 + KEYS < limit)
-            load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, (int)p.k_strides[1], k0 + KEYS, p.lk);
+            load_rows<WIDTH, KEYS, FLASH_THREADS>(ks, k, p.k_strides[1], k0 + KEYS, p.lk);
         cp_async_commit();
         UNROLL
         for (int step = 0; step < KEYS / 16; step++) {

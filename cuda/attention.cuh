@@ -28,20 +28,20 @@ template <int WIDTH> DEVICE int piece_at(int row, int chunk)
 
 /* Queue the copy of ROWS rows from `first` on; rows past the end become zeros. A thread copies
  * piece t % PIECES of every EACH-th row; the swizzle of all of them is that of the first when EACH
- * is a multiple of 8, as it is but for the widest heads. Rows are counted in 31 bits of elements:
- * addresses of 64 bits would take the registers that the products need. */
-template <int WIDTH, int ROWS, int THREADS>
-DEVICE void load_rows(__nv_bfloat16 *to, const __nv_bfloat16 *from, int stride, int first, int end)
+ * is a multiple of 8, as it is but for the widest heads. STRIDE is the type in which addresses are
+ * counted: which one leaves the products more registers depends on the kernel. */
+template <int WIDTH, int ROWS, int THREADS, class STRIDE>
+DEVICE void load_rows(__nv_bfloat16 *to, const __nv_bfloat16 *from, STRIDE stride, int first,
+                      int end)
 {
     enum { PIECES = WIDTH / RUN, EACH = THREADS / PIECES };
     const int row = (int)threadIdx.x / PIECES, chunk = (int)threadIdx.x % PIECES;
-    const int start = (first + row) * stride + chunk * RUN;
+    from += (first + row) * stride + chunk * RUN;
     UNROLL
     for (int i = 0; i < ROWS / EACH; i++) {
         const int at = EACH % 8 == 0 ? piece_at<WIDTH>(row, chunk) + i * EACH * WIDTH
                                      : piece_at<WIDTH>(row + i * EACH, chunk);
-        cp_async16(to + at, from + (start + i * EACH * stride),
-                   first + row + i * EACH < end ? 16 : 0);
+        cp_async16(to + at, from + i * EACH * stride, first + row + i * EACH < end ? 16 : 0);
     }
 }
 

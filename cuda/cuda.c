@@ -41,6 +41,7 @@ void *cuda_work(struct cuda *c, size_t bytes)
 {
     if (c->work && bytes <= c->work_bytes)
         return c->work;
+    cuda_replay_forget(c);
     cudaFree(c->work); /* waits for what still uses it */
     void *memory = NULL;
     bool is_done = cuda_check(c, cudaMalloc(&memory, bytes), "working memory");
@@ -68,18 +69,22 @@ static void *cuda_alloc(struct backend *b, size_t bytes, struct error *err)
 static void cuda_free(struct backend *b, void *memory)
 {
     struct cuda *c = cuda_use(b);
+    cuda_replay_flush(c);
     cuda_check(c, cudaFree(memory), "cudaFree");
 }
 
 /* Small pieces are copied by the driver at the call; large ones go through pinned memory. */
 static void cuda_upload(struct backend *b, struct tensor to, const void *host)
 {
-    cuda_stage(cuda_use(b), to.data, host, tensor_bytes(to), &b->fault);
+    struct cuda *c = cuda_use(b);
+    cuda_replay_flush(c);
+    cuda_stage(c, to.data, host, tensor_bytes(to), &b->fault);
 }
 
 static void cuda_download(struct backend *b, void *host, struct tensor from)
 {
     struct cuda *c = cuda_use(b);
+    cuda_replay_flush(c);
     cuda_check(
         c, cudaMemcpyAsync(host, from.data, tensor_bytes(from), cudaMemcpyDeviceToHost, c->stream),
         "download");
@@ -88,6 +93,7 @@ static void cuda_download(struct backend *b, void *host, struct tensor from)
 static void cuda_sync(struct backend *b)
 {
     struct cuda *c = cuda_use(b);
+    cuda_replay_flush(c);
     cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize");
 }
 
@@ -96,6 +102,7 @@ static void cuda_close(struct backend *b)
     struct cuda *c = cuda_use(b);
     if (c->stream)
         (void)cudaStreamSynchronize(c->stream);
+    cuda_replay_close(c);
     cuda_lt_close(c);
     cuda_weights_free(c);
     (void)cudaFree(c->work);
@@ -213,7 +220,7 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
         return false;
     }
     if (!cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
-        !cuda_gemm_open(c) || !cuda_attention_open(c)) {
+        !cuda_gemm_open(c) || !cuda_attention_open(c) || !cuda_replay_open(c)) {
         fail(err, c->backend.fault.code, "%s", c->backend.fault.text);
         cuda_close(&c->backend);
         return false;

@@ -15,6 +15,7 @@ extern "C" {
 struct cuda_weight;
 struct cuda_staging;
 struct cuda_lt;
+struct cuda_replay;
 
 /* Vectors that were adopted: an open-addressing table by address. */
 struct cuda_vectors {
@@ -37,6 +38,7 @@ struct cuda {
     struct cuda_staging *staging; /* owned: pinned buffers of weight.c */
     struct cuda_weight *weights;  /* owned: a list of all that adopt made */
     struct cuda_lt *lt;           /* owned: cuBLASLt (lt.c); NULL: not used */
+    struct cuda_replay *replay;   /* owned: operations noted so far (replay.c); NULL: not used */
     struct cuda_vectors vectors;  /* owned: all that adopt made, by address */
 };
 
@@ -116,7 +118,19 @@ bool cuda_lt_product(struct cuda *c, const struct cuda_product *p);
 bool cuda_gemm_open(struct cuda *c);
 bool cuda_attention_open(struct cuda *c);
 
-/* --- the table's entries ----------------------------------------------------------------------*/
+/* --- repeated work (replay.c) -----------------------------------------------------------------*/
+
+/* Put the noting entries into the table. FLUXBENCH_CUDA_GRAPHS=0 leaves it as it is. */
+bool cuda_replay_open(struct cuda *c);
+void cuda_replay_close(struct cuda *c);
+
+/* Run what was noted: before anything else is queued, and before memory changes. */
+void cuda_replay_flush(struct cuda *c);
+
+/* Drop all graphs: an address that they use is no longer valid. */
+void cuda_replay_forget(struct cuda *c);
+
+/* --- the operations --------------------------------------------------------------------------*/
 
 void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                  struct tensor bias, enum activation act);

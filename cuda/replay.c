@@ -1,0 +1,417 @@
+/* Repeated work as CUDA graphs.
+ *
+ * A denoising step is a thousand launches that are the same in every step: the plan fixes the
+ * scratch addresses, only the uploaded time and the factor of the final axpy differ. So the table's
+ * operations are not run but noted. The list ends where the host takes part: at an upload,
+ * download, sync or change of memory; and at axpy, whose factor changes. A long list that is met
+ * for the second time is captured into a graph, from the third on the graph is launched. A list
+ * that differs in anything is another list: nobody has to say what repeats, and a wrong replay
+ * cannot happen.
+ *
+ * The first run of a list is always a plain one: it grows the working memory and lets cuBLASLt's
+ * shapes be timed, neither of which may happen during capture. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cuda/cuda_internal.h"
+
+enum {
+    MAX_COMMANDS = 8192,
+    LEAST_COMMANDS = 16, /* below that a graph saves nothing */
+    MAX_LISTS = 8,
+    MAX_TENSORS = 6,
+};
+
+enum op {
+    OP_LINEAR,
+    OP_CONV2D,
+    OP_UPSAMPLE2X,
+    OP_ATTENTION,
+    OP_ROPE,
+    OP_LAYER_NORM,
+    OP_RMS_NORM,
+    OP_GROUP_NORM,
+    OP_ACTIVATE,
+    OP_ADD,
+    OP_MUL,
+    OP_GATED_ADD,
+    OP_AFFINE,
+    OP_EMBED,
+    OP_COPY,
+    OP_TO_RGB8,
+};
+
+/* One call: tensors in the order of the operation's parameters, then its numbers. */
+struct command {
+    enum op op;
+    int n_tensors;
+    struct tensor tensors[MAX_TENSORS];
+    float scalars[2];
+    int numbers[3];
+};
+
+struct list {
+    struct command *commands; /* owned */
+    int n;
+    uint64_t used;         /* when, for replacing the oldest */
+    cudaGraphExec_t graph; /* NULL until it is captured */
+    bool is_hopeless;      /* capturing failed: run it plainly */
+};
+
+struct cuda_replay {
+    struct command *pending; /* owned: MAX_COMMANDS */
+    int n_pending;
+    uint64_t clock;
+    int n_lists;
+    struct list lists[MAX_LISTS];
+};
+
+/* --- commands ---------------------------------------------------------------------------------*/
+
+static bool is_same_tensor(const struct tensor *a, const struct tensor *b)
+{
+    if (a->data != b->data || a->dtype != b->dtype || a->rank != b->rank ||
+        a->is_packed != b->is_packed)
+        return false;
+    for (int i = 0; i < a->rank; i++) {
+        if (a->dims[i] != b->dims[i] || a->strides[i] != b->strides[i])
+            return false;
+    }
+    return true;
+}
+
+static bool is_same_command(const struct command *a, const struct command *b)
+{
+    if (a->op != b->op || a->n_tensors != b->n_tensors ||
+        memcmp(a->scalars, b->scalars, sizeof a->scalars) != 0 ||
+        memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0)
+        return false;
+    for (int i = 0; i < a->n_tensors; i++) {
+        if (!is_same_tensor(&a->tensors[i], &b->tensors[i]))
+            return false;
+    }
+    return true;
+}
+
+static void run_command(struct backend *b, const struct command *m)
+{
+    const struct tensor *t = m->tensors;
+    const int *n = m->numbers;
+    switch (m->op) {
+    case OP_LINEAR:
+        cuda_linear(b, t[0], t[1], t[2], t[3], (enum activation)n[0]);
+        break;
+    case OP_CONV2D:
+        cuda_conv2d(b, t[0], t[1], t[2], t[3], n[0], n[1], n[2]);
+        break;
+    case OP_UPSAMPLE2X:
+        cuda_upsample2x(b, t[0], t[1]);
+        break;
+    case OP_ATTENTION:
+        cuda_attention(b, t[0], t[1], t[2], t[3], t[4], m->scalars[0], n[0] != 0);
+        break;
+    case OP_ROPE:
+        cuda_rope(b, t[0], t[1], t[2]);
+        break;
+    case OP_LAYER_NORM:
+        cuda_layer_norm(b, t[0], t[1], t[2], t[3], t[4], t[5], m->scalars[0]);
+        break;
+    case OP_RMS_NORM:
+        cuda_rms_norm(b, t[0], t[1], t[2], m->scalars[0]);
+        break;
+    case OP_GROUP_NORM:
+        cuda_group_norm(b, t[0], t[1], t[2], t[3], n[0], m->scalars[0], (enum activation)n[1]);
+        break;
+    case OP_ACTIVATE:
+        cuda_activate(b, t[0], t[1], (enum activation)n[0]);
+        break;
+    case OP_ADD:
+        cuda_add(b, t[0], t[1], t[2]);
+        break;
+    case OP_MUL:
+        cuda_mul(b, t[0], t[1], t[2]);
+        break;
+    case OP_GATED_ADD:
+        cuda_gated_add(b, t[0], t[1], t[2]);
+        break;
+    case OP_AFFINE:
+        cuda_affine(b, t[0], t[1], m->scalars[0], m->scalars[1]);
+        break;
+    case OP_EMBED:
+        cuda_embed(b, t[0], t[1], t[2]);
+        break;
+    case OP_COPY:
+        cuda_copy(b, t[0], t[1]);
+        break;
+    case OP_TO_RGB8:
+        cuda_to_rgb8(b, t[0], t[1]);
+        break;
+    }
+}
+
+static void run_commands(struct cuda *c, const struct command *commands, int n)
+{
+    for (int i = 0; i < n; i++)
+        run_command(&c->backend, &commands[i]);
+}
+
+/* --- lists ------------------------------------------------------------------------------------*/
+
+static void list_free(struct list *l)
+{
+    if (l->graph)
+        (void)cudaGraphExecDestroy(l->graph);
+    free(l->commands);
+    *l = (struct list){0};
+}
+
+static struct list *list_find(struct cuda_replay *r)
+{
+    for (int i = 0; i < r->n_lists; i++) {
+        struct list *l = &r->lists[i];
+        bool is_same = l->n == r->n_pending;
+        for (int k = 0; is_same && k < l->n; k++)
+            is_same = is_same_command(&l->commands[k], &r->pending[k]);
+        if (is_same)
+            return l;
+    }
+    return NULL;
+}
+
+/* Remember the pending commands in the place of the list that was not used for longest. */
+static void list_add(struct cuda_replay *r)
+{
+    size_t bytes = (size_t)r->n_pending * sizeof *r->pending;
+    struct command *commands = malloc(bytes);
+    if (!commands)
+        return; /* no memory to remember it: it runs plainly again */
+    struct list *l = &r->lists[0];
+    for (int i = 1; i < r->n_lists; i++)
+        l = r->lists[i].used < l->used ? &r->lists[i] : l;
+    if (r->n_lists < MAX_LISTS)
+        l = &r->lists[r->n_lists++];
+    list_free(l);
+    memcpy(commands, r->pending, bytes);
+    *l = (struct list){.commands = commands, .n = r->n_pending, .used = ++r->clock};
+}
+
+/* Turn a list into a graph; nothing has run afterwards. */
+static void list_capture(struct cuda *c, struct list *l)
+{
+    cudaGraph_t graph = NULL;
+    l->is_hopeless = true;
+    if (cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeThreadLocal) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return;
+    }
+    run_commands(c, l->commands, l->n);
+    if (cudaStreamEndCapture(c->stream, &graph) == cudaSuccess && graph &&
+        cudaGraphInstantiate(&l->graph, graph, 0) == cudaSuccess)
+        l->is_hopeless = false;
+    else
+        l->graph = NULL;
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    if (l->is_hopeless)
+        log_warning("CUDA graph of %d operations: %s; they are launched one by one", l->n,
+                    cudaGetErrorString(cudaGetLastError()));
+    else
+        log_debug("CUDA graph of %d operations captured", l->n);
+}
+
+void cuda_replay_flush(struct cuda *c)
+{
+    struct cuda_replay *r = c->replay;
+    if (!r || r->n_pending == 0)
+        return;
+    struct list *l = r->n_pending >= LEAST_COMMANDS ? list_find(r) : NULL;
+    if (l) {
+        l->used = ++r->clock;
+        if (!l->graph && !l->is_hopeless)
+            list_capture(c, l);
+    }
+    if (l && l->graph)
+        cuda_check(c, cudaGraphLaunch(l->graph, c->stream), "cudaGraphLaunch");
+    else
+        run_commands(c, r->pending, r->n_pending);
+    if (!l && r->n_pending >= LEAST_COMMANDS)
+        list_add(r);
+    r->n_pending = 0;
+}
+
+void cuda_replay_forget(struct cuda *c)
+{
+    struct cuda_replay *r = c->replay;
+    for (int i = 0; r && i < r->n_lists; i++)
+        list_free(&r->lists[i]);
+    if (r)
+        r->n_lists = 0;
+}
+
+void cuda_replay_close(struct cuda *c)
+{
+    cuda_replay_forget(c);
+    if (c->replay)
+        free(c->replay->pending);
+    free(c->replay);
+    c->replay = NULL;
+}
+
+/* --- the table's entries ----------------------------------------------------------------------*/
+
+static void note(struct backend *b, struct command m)
+{
+    struct cuda *c = cuda_use(b);
+    if (c->replay->n_pending == MAX_COMMANDS)
+        cuda_replay_flush(c);
+    c->replay->pending[c->replay->n_pending++] = m;
+}
+
+static void note_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                        struct tensor bias, enum activation act)
+{
+    note(b,
+         (struct command){
+             .op = OP_LINEAR, .n_tensors = 4, .tensors = {out, x, w, bias}, .numbers = {(int)act}});
+}
+
+static void note_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
+                        struct tensor bias, int stride, int pad_top, int pad_left)
+{
+    note(b, (struct command){.op = OP_CONV2D,
+                             .n_tensors = 4,
+                             .tensors = {out, x, w, bias},
+                             .numbers = {stride, pad_top, pad_left}});
+}
+
+static void note_upsample2x(struct backend *b, struct tensor out, struct tensor x)
+{
+    note(b, (struct command){.op = OP_UPSAMPLE2X, .n_tensors = 2, .tensors = {out, x}});
+}
+
+static void note_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                           struct tensor v, struct tensor bias, float scale, bool is_causal)
+{
+    note(b, (struct command){.op = OP_ATTENTION,
+                             .n_tensors = 5,
+                             .tensors = {out, q, k, v, bias},
+                             .scalars = {scale},
+                             .numbers = {is_causal}});
+}
+
+static void note_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
+{
+    note(b, (struct command){.op = OP_ROPE, .n_tensors = 3, .tensors = {x, cos, sin}});
+}
+
+static void note_layer_norm(struct backend *b, struct tensor out, struct tensor x,
+                            struct tensor weight, struct tensor bias, struct tensor scale,
+                            struct tensor shift, float eps)
+{
+    note(b, (struct command){.op = OP_LAYER_NORM,
+                             .n_tensors = 6,
+                             .tensors = {out, x, weight, bias, scale, shift},
+                             .scalars = {eps}});
+}
+
+static void note_rms_norm(struct backend *b, struct tensor out, struct tensor x,
+                          struct tensor weight, float eps)
+{
+    note(b, (struct command){
+                .op = OP_RMS_NORM, .n_tensors = 3, .tensors = {out, x, weight}, .scalars = {eps}});
+}
+
+static void note_group_norm(struct backend *b, struct tensor out, struct tensor x,
+                            struct tensor weight, struct tensor bias, int groups, float eps,
+                            enum activation act)
+{
+    note(b, (struct command){.op = OP_GROUP_NORM,
+                             .n_tensors = 4,
+                             .tensors = {out, x, weight, bias},
+                             .scalars = {eps},
+                             .numbers = {groups, (int)act}});
+}
+
+static void note_activate(struct backend *b, struct tensor out, struct tensor x,
+                          enum activation act)
+{
+    note(b, (struct command){
+                .op = OP_ACTIVATE, .n_tensors = 2, .tensors = {out, x}, .numbers = {(int)act}});
+}
+
+static void note_add(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
+{
+    note(b, (struct command){.op = OP_ADD, .n_tensors = 3, .tensors = {out, x, y}});
+}
+
+static void note_mul(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
+{
+    note(b, (struct command){.op = OP_MUL, .n_tensors = 3, .tensors = {out, x, y}});
+}
+
+static void note_gated_add(struct backend *b, struct tensor out, struct tensor gate,
+                           struct tensor x)
+{
+    note(b, (struct command){.op = OP_GATED_ADD, .n_tensors = 3, .tensors = {out, gate, x}});
+}
+
+/* The end of a step: its factor is another one each time. */
+static void end_axpy(struct backend *b, struct tensor out, float alpha, struct tensor x)
+{
+    cuda_replay_flush(cuda_use(b));
+    cuda_axpy(b, out, alpha, x);
+}
+
+static void note_affine(struct backend *b, struct tensor out, struct tensor x, float scale,
+                        float shift)
+{
+    note(b, (struct command){
+                .op = OP_AFFINE, .n_tensors = 2, .tensors = {out, x}, .scalars = {scale, shift}});
+}
+
+static void note_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids)
+{
+    note(b, (struct command){.op = OP_EMBED, .n_tensors = 3, .tensors = {out, table, ids}});
+}
+
+static void note_copy(struct backend *b, struct tensor out, struct tensor x)
+{
+    note(b, (struct command){.op = OP_COPY, .n_tensors = 2, .tensors = {out, x}});
+}
+
+static void note_to_rgb8(struct backend *b, struct tensor out, struct tensor x)
+{
+    note(b, (struct command){.op = OP_TO_RGB8, .n_tensors = 2, .tensors = {out, x}});
+}
+
+bool cuda_replay_open(struct cuda *c)
+{
+    const char *wish = getenv("FLUXBENCH_CUDA_GRAPHS");
+    if (wish && strcmp(wish, "0") == 0)
+        return true;
+    c->replay = calloc(1, sizeof *c->replay);
+    if (c->replay)
+        c->replay->pending = calloc(MAX_COMMANDS, sizeof *c->replay->pending);
+    if (!c->replay || !c->replay->pending)
+        return fail(&c->backend.fault, ERR_MEMORY, "no memory for lists of operations");
+    struct backend_ops *ops = &c->ops;
+    ops->linear = note_linear;
+    ops->conv2d = note_conv2d;
+    ops->upsample2x = note_upsample2x;
+    ops->attention = note_attention;
+    ops->rope = note_rope;
+    ops->layer_norm = note_layer_norm;
+    ops->rms_norm = note_rms_norm;
+    ops->group_norm = note_group_norm;
+    ops->activate = note_activate;
+    ops->add = note_add;
+    ops->mul = note_mul;
+    ops->gated_add = note_gated_add;
+    ops->axpy = end_axpy;
+    ops->affine = note_affine;
+    ops->embed = note_embed;
+    ops->copy = note_copy;
+    ops->to_rgb8 = note_to_rgb8;
+    return true;
+}
