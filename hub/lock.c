@@ -46,10 +46,11 @@ bool lock_take(int *fd, const char *path, const char *what, const atomic_bool *s
         if (errno != EWOULDBLOCK && errno != EINTR) {
             ok = fail(err, ERR_IO, "can't lock %s: %s", path, strerror(errno));
         } else if (atomic_load(stop)) {
-            ok = fail(err, ERR_CANCELED, "interrupted while another process fetches %s", what);
+            ok = fail(err, ERR_CANCELED, "interrupted while waiting for another download of %s",
+                      what);
         } else {
             if (!has_said)
-                log_info("waiting for another process that fetches %s", what);
+                log_info("waiting for another download of %s", what);
             has_said = true;
             clock_sleep_until_ns(clock_now_ns() + LOOK_NS);
         }

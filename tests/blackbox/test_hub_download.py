@@ -1,5 +1,6 @@
 """A model by name: first from a hub, then from the cache, through interruptions and damage."""
 
+import fcntl
 import os
 import pathlib
 import pty
@@ -13,8 +14,8 @@ import threading
 import pytest
 from fake_hub import (REPO, Cut, FakeHub, Flip, Headers, Hold, IgnoreRange, Status, etag_of,
                       is_large)
-from hub_run import (DECOYS, HUB_CLI, WAIT_S, Client, client, hub, model_files,  # noqa: F401
-                     wait_for)
+from hub_run import (DECOYS, FOLDER, HUB_CLI, WAIT_S, Client, client, hub,  # noqa: F401
+                     model_files, wait_for)
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -219,7 +220,7 @@ def test_two_processes_at_once_download_once(client, hub):
     waits = []
     reader = threading.Thread(target=lambda: waits.extend(second.stderr))
     reader.start()
-    wait_for(lambda: any(f"waiting for another process that fetches {WEIGHTS}" in line
+    wait_for(lambda: any(f"waiting for another download of {WEIGHTS}" in line
                          for line in waits))
     hold.event.set()
     assert first.communicate(timeout=WAIT_S)[0] == f"{client.snapshot}\n"
@@ -228,6 +229,32 @@ def test_two_processes_at_once_download_once(client, hub):
     assert second.stdout.read() == f"{client.snapshot}\n"
     for path in filter(is_large, model_files()):
         assert len(hub.contents_sent(path)) == 1, path
+
+
+def test_equal_files_of_a_model_are_downloaded_once(client, hub):
+    same = b"{}" * 50000
+    paths = [f"vae/{name}.safetensors" for name in "abcdef"]
+    hub.files.update(dict.fromkeys(paths, same))
+    code, directory, err = client.download("--include", "vae/?.safetensors")
+    assert code == 0, err
+    assert names_in(pathlib.Path(directory)) == set(paths)
+    assert len(hub.contents_sent(paths[0])) == 1
+
+
+def test_a_lock_file_that_others_remove_still_excludes(client, hub):
+    lock = client.cache / ".locks" / FOLDER / f"{etag_of(WEIGHTS, hub.files[WEIGHTS])}.lock"
+    lock.parent.mkdir(parents=True)
+    holder = open(lock, "w")
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    process = client.start("download", REPO)
+    for line in process.stderr:
+        if f"waiting for another download of {WEIGHTS}" in line:
+            break
+    lock.unlink()
+    holder.close()
+    assert process.wait(WAIT_S) == 0
+    assert lock.exists()  # made anew
+    process.communicate()
 
 
 # ---- damage -------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
-from fake_hub import REPO
-from hub_run import TOKEN, WAIT_S, client, hub, model_files  # noqa: F401
+from fake_hub import REPO, etag_of
+from hub_run import FOLDER, TOKEN, WAIT_S, client, hub, model_files  # noqa: F401
 
 pytest.importorskip("huggingface_hub")
+filelock = pytest.importorskip("filelock")
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -91,3 +92,17 @@ def test_both_find_the_same_cache_and_token(client, hub, tmp_path):
         assert code == 0, err
         found = library(client, f"h.snapshot_download({REPO!r}, local_files_only=True)", **environment)
         assert found == directory
+
+
+def test_the_librarys_lock_is_respected(client, hub):
+    etag = etag_of(WEIGHTS, hub.files[WEIGHTS])
+    path = client.cache / ".locks" / FOLDER / f"{etag}.lock"
+    path.parent.mkdir(parents=True)
+    with filelock.FileLock(path):
+        process = client.start("download", REPO)
+        for line in process.stderr:
+            if f"waiting for another download of {WEIGHTS}" in line:
+                break
+        assert hub.contents_sent(WEIGHTS) == []
+    assert process.wait(WAIT_S) == 0
+    process.communicate()
