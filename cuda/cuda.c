@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "cuda/cuda_internal.h"
 
 enum { OLDEST_CAPABILITY = 80 /* bf16 tensor cores and cp.async: Ampere, 2020 */ };
@@ -94,8 +95,17 @@ static void cuda_sync(struct backend *b)
 {
     struct cuda *c = cuda_use(b);
     cuda_replay_flush(c);
-    cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize");
+    if (cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize"))
+        return;
+    /* An error that comes back after it was taken is one that stays. */
+    (void)cudaGetLastError();
+    if (!c->is_lost && cudaStreamSynchronize(c->stream) != cudaSuccess) {
+        c->is_lost = true;
+        log_error("CUDA device %d is lost: nothing will work on it until a restart", c->device);
+    }
 }
+
+bool cuda_is_lost(struct backend *b) { return ((struct cuda *)b)->is_lost; }
 
 static void cuda_close(struct backend *b)
 {

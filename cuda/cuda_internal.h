@@ -32,6 +32,7 @@ struct cuda {
     int device, capability; /* capability: 80, 89, 90 ... */
     int processors;         /* streaming multiprocessors */
     int shared_limit;       /* bytes of shared memory that one block may have */
+    bool is_lost;           /* its context reports the same error for ever */
     cudaStream_t stream;    /* owned: everything runs here, in order */
     char *work;             /* owned: working memory of the running operation */
     size_t work_bytes;

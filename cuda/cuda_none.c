@@ -11,6 +11,12 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
                 options->device_id);
 }
 
+bool cuda_is_lost(struct backend *b)
+{
+    (void)b;
+    return false;
+}
+
 int cuda_device_count(struct error *err)
 {
     fail(err, ERR_DEVICE, "this build has no CUDA back end");
