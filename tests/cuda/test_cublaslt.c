@@ -39,7 +39,7 @@ static int setup(void **state)
     dx = upload(x, sizeof x);
     dw = upload(w, sizeof w);
     dbias = upload(bias, sizeof bias);
-    return cudaMalloc(&dy, M * N * 2);
+    return cudaMalloc(&dy, M * N * 2) == cudaSuccess ? 0 : -1;
 }
 
 /* The first refusal, or success once the product is queued. */

@@ -402,7 +402,7 @@ static int open_all(void **state)
     cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking);
     cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking);
     cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
-    return cudaMallocHost((void **)&pinned, BYTES);
+    return cudaMallocHost((void **)&pinned, BYTES) == cudaSuccess ? 0 : -1;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, check_faults)

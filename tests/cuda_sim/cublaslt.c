@@ -246,8 +246,9 @@ static cublasStatus_t describe(struct product *p, cublasLtMatmulDesc_t desc,
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
-    *handle = (cublasLtHandle_t)calloc(1, sizeof(void *));
-    return *handle ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+    void *something = malloc(1); /* only its address matters */
+    *handle = something;
+    return something ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
 }
 
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)

@@ -192,9 +192,8 @@ static int attribute(enum cudaDeviceAttr which, bool *is_known)
     case cudaDevAttrWarpSize:
         return 32;
     case cudaDevAttrClockRate:
-        return 1000000;
     case cudaDevAttrMemoryClockRate:
-        return 1000000;
+        return 1000000; /* kHz */
     case cudaDevAttrGlobalMemoryBusWidth:
         return 1024;
     case cudaDevAttrL2CacheSize:
