@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "client/random.h"
 #include "image/image.h"
 #include "text/unicode.h"
 
@@ -118,6 +119,7 @@ static void judge_entry(struct record *r, const struct json *entry, size_t index
     struct record_image *info = &r->images[index];
     if (read_entry(r, entry, index, source, &file)) {
         info->bytes = file.size;
+        random_sha256(file.data, file.size, r->digests[index]);
         if (image_decode(&image, file.data, file.size, ANSWER_MAX_SIDE_PX, &err)) {
             info->format = image_format_name(image_sniff(file.data, file.size));
             info->width_px = image.width_px;
@@ -155,14 +157,15 @@ static void judge_body(struct record *r, const struct answer_source *source)
     const struct json *data = json_get(tree, "data"), *usage = json_get(tree, "usage");
     r->usage_prompt_tokens = read_usage(usage, "prompt_tokens", "input_tokens");
     r->usage_completion_tokens = read_usage(usage, "completion_tokens", "output_tokens");
+    r->stages = stages_read(r->server_timing, tree);
     bool is_list = data && json_type(data) == JSON_ARRAY;
     r->n_returned = is_list ? json_size(data) : 0;
     if (r->n_returned == 0)
         set_error(r, 0, "NoImageError",
                   is_list ? "data[] is empty: no image was returned"
                           : "the answer has no data[] list");
-    else
-        r->images = xcalloc(r->n_returned, sizeof *r->images);
+    r->images = xcalloc(r->n_returned + 1, sizeof *r->images);
+    r->digests = xcalloc(r->n_returned + 1, sizeof *r->digests);
     size_t index = 0;
     for (const struct json *entry = r->n_returned ? json_first(data) : NULL; entry;
          entry = json_next(entry))

@@ -17,9 +17,9 @@ struct answer_source {
                   struct error *err);
 };
 
-/* Fill error, n_returned, n_decoded and images of a record whose transfer has ended. A request
- * succeeds when its status is 2xx, data[] has at least one entry and every entry is a picture
- * that decodes. The type of a failure is one of:
+/* Fill error, n_returned, n_decoded, images, digests and stages of a record whose transfer has
+ * ended. A request succeeds when its status is 2xx, data[] has at least one entry and every entry
+ * is a picture that decodes. The type of a failure is one of:
  *
  *   ClientConnectorDNSError ClientConnectorError ServerDisconnectedError TimeoutError
  *   ResponseTooLargeError ClientError          no complete answer came; no code

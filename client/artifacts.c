@@ -19,6 +19,7 @@ static void name_files(struct artifacts *a, const struct options *o)
     a->console = path_of(o, "profile_export", "_console.txt");
     a->lines = path_of(o, "profile_export", ".jsonl");
     a->raw = path_of(o, "profile_export", "_raw.jsonl");
+    a->trace = path_of(o, "profile_export", "_trace.json");
     a->slices_json = path_of(o, "profile_export_aiperf", "_timeslices.json");
     a->slices_csv = path_of(o, "profile_export_aiperf", "_timeslices.csv");
     a->inputs = xasprintf("%s/inputs.json", o->run_dir);
@@ -31,7 +32,7 @@ bool artifacts_open(struct artifacts *a, const struct options *o, const struct p
 {
     name_files(a, o);
     const char *const old[] = {a->json,        a->csv,        a->console,  a->lines, a->raw,
-                               a->slices_json, a->slices_csv, a->manifest, a->ready};
+                               a->slices_json, a->slices_csv, a->manifest, a->trace, a->ready};
     struct buf inputs = {0};
     prompts_print_inputs(prompts, &inputs);
     bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
@@ -114,8 +115,8 @@ bool artifacts_write(const struct artifacts *a, const struct report *r, struct b
 
 void artifacts_close(struct artifacts *a)
 {
-    char *const paths[] = {a->json,        a->csv,        a->console, a->lines,    a->raw,
-                           a->slices_json, a->slices_csv, a->inputs,  a->manifest, a->ready};
+    char *const paths[] = {a->json,       a->csv,    a->console,  a->lines, a->raw,  a->slices_json,
+                           a->slices_csv, a->inputs, a->manifest, a->trace, a->ready};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         free(paths[i]);
 }

@@ -6,7 +6,7 @@
 #include "client/report.h"
 
 struct artifacts {
-    char *json, *csv, *console, *lines, *raw, *slices_json, *slices_csv; /* owned paths */
+    char *json, *csv, *console, *lines, *raw, *trace, *slices_json, *slices_csv; /* owned paths */
     char *inputs, *manifest, *ready;
     const struct options *options;
 };

@@ -25,6 +25,7 @@ enum metric_table {
     TABLE_USAGE,
     TABLE_MAIN,
     TABLE_TIMING,
+    TABLE_STAGES,
     TABLE_IMAGES
 };
 

@@ -189,3 +189,49 @@ bool metric_image_size(const struct record *r, double *v)
         bytes += (double)r->images[i].bytes;
     return r->n_decoded > 0 && give(r, bytes / BYTES_PER_KB / (double)r->n_returned, v);
 }
+
+/* ---- what the server tells ------------------------------------------------------------------ */
+
+static bool give_stage(const struct record *r, enum stage stage, double *v)
+{
+    return r->stages && !isnan(r->stages->ms[stage]) && give(r, r->stages->ms[stage], v);
+}
+
+bool metric_stage_queue(const struct record *r, double *v) { return give_stage(r, STAGE_QUEUE, v); }
+bool metric_stage_text(const struct record *r, double *v) { return give_stage(r, STAGE_TEXT, v); }
+bool metric_stage_denoise(const struct record *r, double *v)
+{
+    return give_stage(r, STAGE_DENOISE, v);
+}
+bool metric_stage_vae(const struct record *r, double *v) { return give_stage(r, STAGE_VAE, v); }
+bool metric_stage_encode(const struct record *r, double *v)
+{
+    return give_stage(r, STAGE_ENCODE, v);
+}
+bool metric_stage_other(const struct record *r, double *v) { return give_stage(r, STAGE_OTHER, v); }
+bool metric_stage_total(const struct record *r, double *v) { return give_stage(r, STAGE_TOTAL, v); }
+
+/* Between the last byte sent and the first byte back, but not in the server's own account: base64,
+ * the network, the system, and what the server does not time. */
+bool metric_stage_unexplained(const struct record *r, double *v)
+{
+    double total;
+    return give_stage(r, STAGE_TOTAL, &total) && give(r, to_ms(waiting_ns(r)) - total, v);
+}
+
+bool metric_step_time(const struct record *r, double *v)
+{
+    return r->stages && r->stages->n_steps > 0 &&
+           give(r, r->stages->ms[STAGE_DENOISE] / (double)r->stages->n_steps, v);
+}
+
+bool metric_inference_time(const struct record *r, double *v)
+{
+    return r->stages && !isnan(r->stages->inference_s) && give(r, r->stages->inference_s, v);
+}
+
+bool metric_peak_memory(const struct record *r, double *v)
+{
+    return r->stages && !isnan(r->stages->peak_memory_mib) &&
+           give(r, r->stages->peak_memory_mib, v);
+}

@@ -271,6 +271,26 @@ static bool image_throughput(const struct metrics_input *in, struct stats *s)
     return per_window(in, s, (double)n_decoded);
 }
 
+static bool megapixel_throughput(const struct metrics_input *in, struct stats *s)
+{
+    double pixels = 0;
+    for (size_t i = 0; i < in->n_records; i++) {
+        const struct record *r = in->records[i];
+        for (size_t k = 0; k < r->n_returned; k++) /* sides of what did not decode are 0 */
+            pixels += (double)r->images[k].width_px * (double)r->images[k].height_px;
+    }
+    return per_window(in, s, pixels / 1e6);
+}
+
+/* Denoising steps of all answers that tell them. */
+static bool step_throughput(const struct metrics_input *in, struct stats *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_records; i++)
+        n += in->records[i]->stages ? in->records[i]->stages->n_steps : 0;
+    return n > 0 && per_window(in, s, (double)n);
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 /* clang-format off */
@@ -313,10 +333,24 @@ const struct metric METRICS[] = {
     SCALAR("images_returned", "Images Returned", "images", TABLE_IMAGES, total_returned),
     SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),
     SCALAR("image_throughput", "Image Throughput", "images/sec", TABLE_IMAGES, image_throughput),
+    SCALAR("megapixel_throughput", "Megapixel Throughput", "MP/sec", TABLE_IMAGES, megapixel_throughput),
     {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_latency, NULL},
     {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_size, NULL},
     {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_returned, NULL},
     {"num_images_decoded", "Images Decoded per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_decoded, NULL},
+
+    RECORD("server_queue_time", "Queue", "ms", TABLE_STAGES, metric_stage_queue),
+    RECORD("server_text_encoding_time", "Text Encoding", "ms", TABLE_STAGES, metric_stage_text),
+    RECORD("server_denoising_time", "Denoising", "ms", TABLE_STAGES, metric_stage_denoise),
+    RECORD("server_vae_time", "VAE", "ms", TABLE_STAGES, metric_stage_vae),
+    RECORD("server_image_coding_time", "Image Coding", "ms", TABLE_STAGES, metric_stage_encode),
+    RECORD("server_other_time", "Other", "ms", TABLE_STAGES, metric_stage_other),
+    RECORD("server_total_time", "Total in the Server", "ms", TABLE_STAGES, metric_stage_total),
+    RECORD("unexplained_time", "Unexplained", "ms", TABLE_STAGES, metric_stage_unexplained),
+    RECORD("denoising_step_time", "Denoising Step", "ms", TABLE_STAGES, metric_step_time),
+    SCALAR("denoising_step_throughput", "Denoising Step Throughput", "steps/sec", TABLE_STAGES, step_throughput),
+    RECORD("inference_time", "Inference Time", "sec", TABLE_STAGES, metric_inference_time),
+    {"peak_memory_mb", "Peak Memory of the Server", "MB", METRIC_RECORD, TABLE_STAGES, true, false, false, false, metric_peak_memory, NULL},
 
     SCALAR("good_request_count", "Good Request Count", "requests", TABLE_NONE, good_count),
     SCALAR("good_request_fraction", "GoodRequestFraction", "ratio", TABLE_NONE, good_fraction),

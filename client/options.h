@@ -57,6 +57,7 @@ struct options {
     const char *prefix;
     int export_level; /* enum export_level */
     double slice_s;
+    bool has_trace; /* --export-chrome-trace */
     const char *goodput;
     const char *ui, *log_level;
     bool is_verbose, is_very_verbose, no_gpu_telemetry, no_server_metrics;

@@ -82,6 +82,8 @@ const struct option OPTIONS[] = {
      .help = "first part of the file names"},
     {"--export-level", "--profile-export-level", "LEVEL", ARG_CHOICE, AT(export_level), .choices = "summary|records|raw",
      .help = "summary, records (default: a line per request) or raw (whole answers too)"},
+    {"--export-chrome-trace", NULL, NULL, ARG_FLAG, AT(has_trace),
+     .help = "write the timeline of each request for chrome://tracing and Perfetto"},
     {"--slice-duration", NULL, "S", ARG_DOUBLE, AT(slice_s), 0.001, TIME_MAX,
      .help = "report time slices of that length too"},
     {"--goodput", NULL, "TAG:LIMIT", ARG_STRING, AT(goodput),

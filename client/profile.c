@@ -235,6 +235,7 @@ static bool open_records(struct run *run, struct error *err)
                     .has_objectives = o->n_objectives > 0},
         .lines_path = o->export_level >= EXPORT_RECORDS ? run->artifacts.lines : NULL,
         .raw_path = o->export_level >= EXPORT_RAW ? run->artifacts.raw : NULL,
+        .trace_path = o->has_trace ? run->artifacts.trace : NULL,
         .objectives = o->objectives,
         .n_objectives = o->n_objectives,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
@@ -324,6 +325,8 @@ static void print_outcome(const struct run *run, const struct buf *console)
     if (run->options.slice_s > 0)
         printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", run->artifacts.slices_csv,
                run->artifacts.slices_json);
+    if (run->options.has_trace)
+        printf("Chrome Trace: %s\n", run->artifacts.trace);
     if (run->options.export_level >= EXPORT_RECORDS)
         printf("Records: %s\n", run->artifacts.lines);
     if (run->options.export_level >= EXPORT_RAW)

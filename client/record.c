@@ -10,7 +10,10 @@ void record_free(struct record *r)
     free(r->reason);
     free(r->content_type);
     free(r->error.message);
+    free(r->server_timing);
     free(r->images);
+    free(r->digests);
+    stages_free(r->stages);
     buf_free(&r->body);
     free(r);
 }

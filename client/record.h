@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "client/stages.h"
 
+#define SHA256_SIZE 32
 #define UUID_SIZE 37 /* 36 characters and the NUL */
 
 /* How the transfer ended, before anybody looks at the body. */
@@ -71,6 +73,7 @@ struct record {
     int status;          /* 0: none came */
     char *reason;        /* owned: reason phrase, or NULL */
     char *content_type;  /* owned, or NULL */
+    char *server_timing; /* owned: the header, or NULL */
     struct buf body;     /* freed by records once judged */
 
     /* the verdict, by records */
@@ -80,6 +83,8 @@ struct record {
     size_t n_returned;                                    /* entries of data[] */
     size_t n_decoded;                                     /* pictures that decode */
     struct record_image *images;                          /* owned, n_returned of them */
+    uint8_t (*digests)[SHA256_SIZE];                      /* owned, of their files */
+    struct stages *stages;                                /* owned; NULL: the server tells none */
     bool is_good;                                         /* meets every --goodput objective */
     void *transport;     /* the transport's own state while in flight */
     size_t slot;         /* where load keeps it while in flight */

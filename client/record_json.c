@@ -112,6 +112,13 @@ static void put_images(struct buf *out, const struct record *r)
             put_int(out, "height", image->height_px);
         }
         put_int(out, "bytes", (int64_t)image->bytes);
+        if (image->bytes > 0 && r->digests) {
+            put_key(out, "sha256");
+            buf_putc(out, '"');
+            for (size_t k = 0; k < SHA256_SIZE; k++)
+                buf_printf(out, "%02x", r->digests[i][k]);
+            buf_putc(out, '"');
+        }
         buf_putc(out, '}');
     }
     buf_putc(out, ']');

@@ -8,6 +8,7 @@
 
 #include "client/answer.h"
 #include "client/http.h"
+#include "client/trace.h"
 
 struct records {
     pthread_mutex_t lock; /* guards the queue */
@@ -21,7 +22,7 @@ struct records {
     pthread_t thread;
     bool is_started;
     struct records_options options;
-    FILE *lines, *raw;
+    FILE *lines, *raw, *trace;
     struct buf line;
     struct error write_error;
     struct record **all;
@@ -55,13 +56,15 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
 
 /* ---- one record ----------------------------------------------------------------------------- */
 
-static void write_line(struct records *s, FILE *file)
+static void write_text(struct records *s, FILE *file)
 {
-    buf_putc(&s->line, '\n');
     bool ok = fwrite(s->line.data, 1, s->line.size, file) == s->line.size;
     if (!ok || fflush(file) != 0) /* flushed, so that a killed run keeps its lines */
         fail(&s->write_error, ERR_IO, "can't write %s: %s",
-             file == s->lines ? s->options.lines_path : s->options.raw_path, strerror(errno));
+             file == s->lines ? s->options.lines_path
+             : file == s->raw ? s->options.raw_path
+                              : s->options.trace_path,
+             strerror(errno));
 }
 
 static void keep(struct records *s, struct record *r)
@@ -79,7 +82,14 @@ static void shrink(struct record *r)
     buf_free(&r->body);
     free(r->transfer_text);
     free(r->content_type);
-    r->transfer_text = r->content_type = NULL;
+    free(r->server_timing);
+    free(r->digests);
+    r->transfer_text = r->content_type = r->server_timing = NULL;
+    r->digests = NULL;
+    if (r->stages) { /* their number and sum stay */
+        free(r->stages->step_ms);
+        r->stages->step_ms = NULL;
+    }
     if (r->error.type != r->reason) { /* else the failure is named by it */
         free(r->reason);
         r->reason = NULL;
@@ -96,14 +106,21 @@ static void handle(struct records *s, struct record *r)
     if (s->raw) {
         buf_clear(&s->line);
         record_print_raw(&s->line, r, &s->options.context);
-        write_line(s, s->raw);
+        buf_putc(&s->line, '\n');
+        write_text(s, s->raw);
     }
-    shrink(r);
     if (s->lines) {
         buf_clear(&s->line);
         record_print_line(&s->line, r, &s->options.context);
-        write_line(s, s->lines);
+        buf_putc(&s->line, '\n');
+        write_text(s, s->lines);
     }
+    if (s->trace) {
+        buf_clear(&s->line);
+        trace_print(&s->line, r, s->options.context.unix_offset_ns);
+        write_text(s, s->trace);
+    }
+    shrink(r);
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
     atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r) && !record_was_canceled(r));
     atomic_fetch_add(&s->counters.n_judged, 1);
@@ -195,7 +212,10 @@ bool records_open(struct records **out, const struct records_options *options, s
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->has_work, NULL);
     bool ok = open_file(&s->lines, options->lines_path, err) &&
-              open_file(&s->raw, options->raw_path, err);
+              open_file(&s->raw, options->raw_path, err) &&
+              open_file(&s->trace, options->trace_path, err);
+    if (s->trace)
+        fputs(TRACE_BEGIN, s->trace); /* a failure shows when the file is closed */
     if (ok && pthread_create(&s->thread, NULL, records_main, s) != 0)
         ok = fail(err, ERR_INTERNAL, "can't start a thread: %s", strerror(errno));
     if (!ok) {
@@ -226,6 +246,9 @@ bool records_finish(struct records *s, struct error *err)
     }
     close_file(s, &s->lines, s->options.lines_path);
     close_file(s, &s->raw, s->options.raw_path);
+    if (s->trace)
+        fputs(TRACE_END, s->trace);
+    close_file(s, &s->trace, s->options.trace_path);
     if (s->write_error.code == ERR_NONE)
         return true;
     return fail(err, s->write_error.code, "%s", s->write_error.text);

@@ -14,6 +14,7 @@ struct records_options {
     struct record_context context;
     const char *lines_path;                     /* profile_export.jsonl, or NULL */
     const char *raw_path;                       /* profile_export_raw.jsonl, or NULL */
+    const char *trace_path;                     /* profile_export_trace.json, or NULL */
     const struct metrics_objective *objectives; /* owned by the caller */
     size_t n_objectives;
     int64_t fetch_timeout_ms; /* for pictures given as addresses */

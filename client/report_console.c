@@ -133,5 +133,6 @@ void report_console(struct buf *out, const struct report *r)
     put_metrics(out, &p->metrics, TABLE_MAIN, "fluxperf | Image Generation Metrics");
     put_metrics(out, &p->metrics, TABLE_TIMING, "fluxperf | Response and Service Time");
     report_console_quantiles(out, &p->metrics);
+    put_metrics(out, &p->metrics, TABLE_STAGES, "fluxperf | Server Stages");
     put_metrics(out, &p->metrics, TABLE_IMAGES, "fluxperf | Images");
 }

@@ -39,9 +39,9 @@ static void fill_cells(char **cells, const struct metric_value *v, size_t index)
 
 void report_console_quantiles(struct buf *out, const struct metrics *m)
 {
-    static const char *const HEADS[] = {
-        "Percentile",    "Response Time (ms)",   "95 % interval", "Service Time (ms)",
-        "95 % interval", "Request Latency (ms)", "95 % interval"};
+    static const char *const HEADS[] = {"Percentile",   "Response (ms)", "95 % interval",
+                                        "Service (ms)", "95 % interval", "Latency (ms)",
+                                        "95 % interval"};
     static_assert(sizeof HEADS / sizeof HEADS[0] == 1 + 2 * N_SHOWN, "a head for each column");
     struct table t = {.title = "fluxperf | Percentiles with 95 % Intervals",
                       .n_columns = 1 + 2 * N_SHOWN,

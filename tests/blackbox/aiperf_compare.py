@@ -7,12 +7,20 @@ ONLY_AIPERF = {"telemetry_data"}
 ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput", "image_latency",
              "image_file_size", "num_images_returned", "num_images_decoded", "response_time",
              "service_time", "send_lag", "late_request_count", "unsent_request_count",
-             "percentile_intervals"}
+             "percentile_intervals", "megapixel_throughput", "server_queue_time",
+             "server_text_encoding_time", "server_denoising_time", "server_vae_time",
+             "server_image_coding_time", "server_other_time", "server_total_time",
+             "unexplained_time", "denoising_step_time", "denoising_step_throughput",
+             "inference_time", "peak_memory_mb"}
 OUR_CSV = {"Images Returned (images)", "Images Decoded (images)", "Image Throughput (images/sec)",
            "Image Latency (ms/image)", "Image File Size (KB)",
            "Images Returned per Request (images)", "Images Decoded per Request (images)",
            "Response Time (from due) (ms)", "Service Time (from send) (ms)", "Send Lag (ms)",
-           "Late Requests", "Unsent Requests"}
+           "Late Requests", "Unsent Requests", "Megapixel Throughput (MP/sec)", "Queue (ms)",
+           "Text Encoding (ms)", "Denoising (ms)", "VAE (ms)", "Image Coding (ms)", "Other (ms)",
+           "Total in the Server (ms)", "Unexplained (ms)", "Denoising Step (ms)",
+           "Denoising Step Throughput (steps/sec)", "Inference Time (sec)",
+           "Peak Memory of the Server (MB)"}
 # Values of a request that do not depend on time.
 EXACT = {"input_sequence_length", "error_isl", "http_req_data_sent", "output_sequence_length"}
 OUR_METADATA_ON_ERRORS = {"request_ack_ns"}  # AIPerf drops it when a request fails
@@ -61,9 +69,15 @@ def compare_csv(theirs, ours):
         assert [bool(cell) for cell in row.values()] == [bool(c) for c in ours[0][name].values()]
 
 
+def by_request(lines):
+    """In the order of sending: AIPerf's processes may write them in another one."""
+    return sorted(lines, key=lambda line: (line["metadata"]["phase_index"],
+                                           line["metadata"]["session_num"]))
+
+
 def compare_lines(theirs, ours, same_sizes=True):
     assert len(theirs) == len(ours)
-    for left, right in zip(theirs, ours):
+    for left, right in zip(by_request(theirs), by_request(ours)):
         failed = "error" in left
         same_keys(left, right, only_ours={"images"}, where="line")
         same_keys(left["metadata"], right["metadata"],
@@ -80,7 +94,7 @@ def compare_lines(theirs, ours, same_sizes=True):
 
 def compare_raw(theirs, ours):
     assert len(theirs) == len(ours)
-    for left, right in zip(theirs, ours):
+    for left, right in zip(by_request(theirs), by_request(ours)):
         same_keys(left, right, where="raw")
         assert list(left["request_headers"]) == list(right["request_headers"])
         assert left["payload"] == right["payload"] and left["status"] == right["status"]

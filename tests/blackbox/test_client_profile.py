@@ -1,9 +1,9 @@
 """A whole profile against a scripted server: requests on the wire, artifacts, statistics."""
 
+import hashlib
 import json
 import os
 import random
-import hashlib
 import re
 
 import numpy as np
@@ -257,7 +257,8 @@ def test_record_lines_have_the_documented_fields(tmp_path):
         assert m["http_req_data_received"] == len(images(PNG)) / 1024
         assert m["output_sequence_length"] == 0 and m["num_images_decoded"] == 1
         assert line["images"] == [{"decoded": True, "format": "png", "width": 7, "height": 8,
-                                   "bytes": len(PNG)}]
+                                   "bytes": len(PNG),
+                                   "sha256": hashlib.sha256(PNG).hexdigest()}]
         assert "error" not in line
 
 

@@ -85,6 +85,35 @@ static void request_values_follow_their_formulas(void **state)
     run_fixture_free(&f);
 }
 
+static void server_stages_leave_an_unexplained_rest(void **state)
+{
+    (void)state;
+    struct run_fixture f;
+    run_fixture_init(&f);
+    const struct metrics *m = &f.report.phases[0].metrics;
+    assert_null(metrics_get(m, "server_total_time")); /* not told */
+    assert_null(metrics_get(m, "denoising_step_throughput"));
+    near(get(&f, "megapixel_throughput")->avg, 3 * 64 / 1e6); /* 8x8 each */
+    struct stages stages = {
+        .ms = {1, 2, 60, NAN, 4, 5, 72}, .n_steps = 4, .inference_s = 0.07, .peak_memory_mib = 100};
+    f.records[0].stages = f.records[1].stages = &stages;
+    report_free(&f.report);
+    f.report.phases = xcalloc(1, sizeof *f.report.phases);
+    f.report.phases[0].load.start_ns = 1000 * FIXTURE_MS;
+    f.report.phases[0].load.end_ns = 2000 * FIXTURE_MS;
+    report_phase_fill(&f.report.phases[0], 0, f.all, 4, false);
+    near(get(&f, "server_total_time")->avg, 72);
+    assert_int_equal(get(&f, "server_total_time")->count, 2);
+    assert_null(metrics_get(&f.report.phases[0].metrics, "server_vae_time"));
+    near(get(&f, "unexplained_time")->min, 85 - 72); /* waiting is latency less 15 ms */
+    near(get(&f, "unexplained_time")->max, 185 - 72);
+    near(get(&f, "denoising_step_time")->avg, 15);
+    near(get(&f, "denoising_step_throughput")->avg, 8);
+    near(get(&f, "inference_time")->avg, 0.07);
+    near(get(&f, "peak_memory_mb")->avg, 100);
+    run_fixture_free(&f);
+}
+
 static void concurrency_is_weighted_by_time(void **state)
 {
     (void)state;
@@ -242,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scalars_follow_their_formulas),
         cmocka_unit_test(request_values_follow_their_formulas),
+        cmocka_unit_test(server_stages_leave_an_unexplained_rest),
         cmocka_unit_test(concurrency_is_weighted_by_time),
         cmocka_unit_test(canceled_requests_are_in_flight_and_nothing_else),
         cmocka_unit_test(failures_count_as_infinite_in_the_adjusted_latency),

@@ -50,7 +50,7 @@ static void console_has_aiperfs_form(void **state)
     must_have(&out, "│     Request Latency (error-adjusted) │      N/A │ 100.00 │");
     must_have(&out, "│      Images Returned (images) │");
     must_have(&out, "│ Response Time (from due) (ms) │");
-    must_have(&out, "│         p1 │              n<368 │");
+    must_have(&out, "│         p1 │         n<368 │");
     assert_memory_equal(out.data, "\n\n   ", 5);
     buf_free(&out);
     run_fixture_free(&f);
