@@ -259,23 +259,37 @@ static float time_run(struct cuda *c, const struct lt_call *call, const struct c
     return best;
 }
 
+/* The library's proposals for a call. It may count on 16 bytes, as our windows have, of x and out
+ * (it takes 256 for granted otherwise). Returns their number. */
+static int propose(const struct cuda_lt *lt, const struct lt_call *call,
+                   cublasLtMatmulHeuristicResult_t proposals[MAX_PROPOSALS])
+{
+    static const cublasLtMatmulPreferenceAttributes_t aligned[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const uint32_t bytes = 16;
+    const struct lt_api *a = &lt->api;
+    cublasLtMatmulPreference_t preference = NULL;
+    int n = 0;
+    if (a->preference_create(&preference) != CUBLAS_STATUS_SUCCESS)
+        return 0;
+    bool is_done = a->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                     &WORKSPACE_BYTES, sizeof WORKSPACE_BYTES) == 0;
+    for (size_t i = 0; i < sizeof aligned / sizeof aligned[0]; i++)
+        is_done = is_done && a->preference_set(preference, aligned[i], &bytes, sizeof bytes) == 0;
+    is_done = is_done && a->propose(lt->handle, call->desc, call->w, call->x, call->out, call->out,
+                                    preference, MAX_PROPOSALS, proposals, &n) == 0;
+    a->preference_destroy(preference);
+    return is_done ? n : 0;
+}
+
 /* Fill in what is fastest for the shape. The result of every run is that of the call, so that
  * nothing is lost by running often. */
 static void choose(struct cuda *c, struct lt_shape *s, const struct lt_call *call,
                    const struct cuda_product *p)
 {
-    const struct lt_api *a = &c->lt->api;
     cublasLtMatmulHeuristicResult_t proposals[MAX_PROPOSALS];
-    cublasLtMatmulPreference_t preference = NULL;
-    int n = 0;
-    if (a->preference_create(&preference) != 0)
-        return;
-    if (a->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &WORKSPACE_BYTES,
-                          sizeof WORKSPACE_BYTES) != 0 ||
-        a->propose(c->lt->handle, call->desc, call->w, call->x, call->out, call->out, preference,
-                   MAX_PROPOSALS, proposals, &n) != 0)
-        n = 0;
-    a->preference_destroy(preference);
+    int n = propose(c->lt, call, proposals);
     float own = time_run(c, call, p, NULL), best = own;
     for (int i = 0; i < n; i++) {
         if (proposals[i].state != CUBLAS_STATUS_SUCCESS)
