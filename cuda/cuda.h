@@ -1,4 +1,13 @@
-/* The CUDA back end. Without CUDA in the build, cuda_none.c answers with a clear error. */
+/* The CUDA back end: every operation of tensor/ops.h for compute capability 8.0 and later, f32 or
+ * bf16. Without CUDA in the build, cuda_none.c answers with a clear error.
+ *
+ * bf16 products, convolutions and attention run on tensor cores; products are also tried with
+ * cuBLASLt where that is installed. Operations are noted and queued when the host takes part; lists
+ * of them that repeat become CUDA graphs. Everything is checked on a simulated device
+ * (tests/cuda_sim) and on none other so far; selftest.h is what a user's device runs first.
+ *
+ * For finding faults: FLUXBENCH_CUDA_GRAPHS=0 queues each operation at once, FLUXBENCH_CUBLASLT=0
+ * leaves the library alone. */
 #pragma once
 
 #include "tensor/backend.h"
