@@ -157,6 +157,9 @@ static void judge_body(struct record *r, const struct answer_source *source)
     const struct json *data = json_get(tree, "data"), *usage = json_get(tree, "usage");
     r->usage_prompt_tokens = read_usage(usage, "prompt_tokens", "input_tokens");
     r->usage_completion_tokens = read_usage(usage, "completion_tokens", "output_tokens");
+    const char *model = NULL;
+    if (json_read_string(tree, "model", &model, NULL) && model)
+        r->served_model = xstrdup(model);
     r->stages = stages_read(r->server_timing, tree);
     bool is_list = data && json_type(data) == JSON_ARRAY;
     r->n_returned = is_list ? json_size(data) : 0;

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/manifest.h"
+
 static char *path_of(const struct options *o, const char *standard, const char *tail)
 {
     return o->prefix ? xasprintf("%s/%s%s", o->run_dir, o->prefix, tail)
@@ -23,6 +25,7 @@ static void name_files(struct artifacts *a, const struct options *o)
     a->slices_json = path_of(o, "profile_export_aiperf", "_timeslices.json");
     a->slices_csv = path_of(o, "profile_export_aiperf", "_timeslices.csv");
     a->inputs = xasprintf("%s/inputs.json", o->run_dir);
+    a->run_manifest = xasprintf("%s/" MANIFEST_FILE, o->run_dir);
     a->manifest = xasprintf("%s/phase_manifest.json", o->run_dir);
     a->ready = xasprintf("%s/.aiperf_results_ready.json", o->run_dir);
 }
@@ -31,8 +34,10 @@ bool artifacts_open(struct artifacts *a, const struct options *o, const struct p
                     struct error *err)
 {
     name_files(a, o);
-    const char *const old[] = {a->json,        a->csv,        a->console,  a->lines, a->raw,
-                               a->slices_json, a->slices_csv, a->manifest, a->trace, a->ready};
+    a->prompts = prompts;
+    const char *const old[] = {a->json,     a->csv,         a->console,    a->lines,
+                               a->raw,      a->slices_json, a->slices_csv, a->run_manifest,
+                               a->manifest, a->trace,       a->ready};
     struct buf inputs = {0};
     prompts_print_inputs(prompts, &inputs);
     bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
@@ -91,6 +96,13 @@ static bool write_slices(const struct artifacts *a, const struct report *r, stru
     return write_buf(a->slices_csv, &text, err);
 }
 
+static bool write_run_manifest(const struct artifacts *a, const struct report *r, struct error *err)
+{
+    struct buf text = {0};
+    manifest_print(&text, r, a->prompts);
+    return write_buf(a->run_manifest, &text, err);
+}
+
 /* The last file: whoever watches the directory knows that all others are complete. */
 static bool write_ready(const struct artifacts *a, const struct report *r, struct error *err)
 {
@@ -110,13 +122,15 @@ bool artifacts_write(const struct artifacts *a, const struct report *r, struct b
     return write_summary(a->json, a->csv, r, report_main_phase(r), err) &&
            file_write(a->console, console->data, console->size, err) &&
            (r->n_phases < 2 || write_phases(a, r, err)) &&
-           (r->options->slice_s <= 0 || write_slices(a, r, err)) && write_ready(a, r, err);
+           (r->options->slice_s <= 0 || write_slices(a, r, err)) && write_run_manifest(a, r, err) &&
+           write_ready(a, r, err);
 }
 
 void artifacts_close(struct artifacts *a)
 {
-    char *const paths[] = {a->json,       a->csv,    a->console,  a->lines, a->raw,  a->slices_json,
-                           a->slices_csv, a->inputs, a->manifest, a->trace, a->ready};
+    char *const paths[] = {a->json,         a->csv,         a->console,    a->lines,
+                           a->raw,          a->slices_json, a->slices_csv, a->inputs,
+                           a->run_manifest, a->manifest,    a->trace,      a->ready};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         free(paths[i]);
 }

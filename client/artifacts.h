@@ -7,8 +7,9 @@
 
 struct artifacts {
     char *json, *csv, *console, *lines, *raw, *trace, *slices_json, *slices_csv; /* owned paths */
-    char *inputs, *manifest, *ready;
-    const struct options *options;
+    char *inputs, *run_manifest, *manifest, *ready;
+    const struct options *options; /* owned by the run, like the prompts */
+    const struct prompts *prompts;
 };
 
 /* Name the files, make the directory and write inputs.json, so that a place that can't be written

@@ -1,7 +1,7 @@
 /* Every request is an easy handle in one multi handle. While it runs, callbacks write moments and
  * bytes straight into its record: before the request is sent (connection ready), for each piece
  * sent, for each header line, for each piece of body. Nothing is parsed here but the status line
- * and three header fields.
+ * and four header fields.
  *
  * The loop sleeps in curl_multi_poll on the sockets and a timer descriptor, so that due times are
  * met more precisely than the library's milliseconds. */
@@ -119,6 +119,9 @@ static size_t on_header(char *line, size_t one, size_t size, void *self)
     } else if ((value = header_value(line, size, "content-type"))) {
         free(r->content_type);
         r->content_type = value;
+    } else if ((value = header_value(line, size, "server"))) {
+        free(r->server_build);
+        r->server_build = value;
     } else if ((value = header_value(line, size, "server-timing"))) {
         free(r->server_timing);
         r->server_timing = value;

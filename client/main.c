@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/args.h"
+#include "client/compare.h"
 #include "client/extract.h"
 #include "client/options.h"
 #include "client/profile.h"
@@ -15,12 +16,14 @@ static void print_help(void)
          "\n"
          "Commands:\n"
          "  profile          send image requests to a server and report latencies\n"
+         "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  extract-images   write the pictures of a raw export to files\n"
          "  tokenize         print the token ids of JSON strings read from stdin\n"
          "\n"
          "fluxperf COMMAND --help explains a command; fluxperf --version prints the version.\n"
          "\n"
-         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage.");
+         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage; for compare also\n"
+         "3 regressed, 4 inconclusive, 5 not comparable.");
 }
 
 static int fail_with(const struct error *err, const char *help)
@@ -127,6 +130,12 @@ int main(int argc, char **argv)
         options_help();
         return 0;
     }
+    if (strcmp(command, "compare") == 0) {
+        if (!wants_help(argc, argv, 2))
+            return compare_main(argc, argv, 2);
+        compare_help();
+        return 0;
+    }
     if (strcmp(command, "extract-images") == 0)
         return run_extract(argc, argv, 2);
     if (strcmp(command, "tokenize") == 0)
@@ -135,7 +144,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, extract-images and tokenize; see fluxperf --help\n",
+    fputs("fluxperf: commands are profile, compare, extract-images and tokenize; see fluxperf "
+          "--help\n",
           stderr);
     return 2;
 }

@@ -298,6 +298,8 @@ static bool gather(struct run *run, struct error *err)
     struct report *report = &run->report;
     size_t n_all;
     struct record *const *all = records_all(run->records, &n_all);
+    report->server_build = records_server_build(run->records);
+    report->served_model = records_served_model(run->records);
     for (size_t i = 0; i < report->n_phases; i++) {
         struct load_result *load = &report->phases[i].load;
         if (load->start_ns == 0) /* never begun: the run ended before */

@@ -11,6 +11,8 @@ void record_free(struct record *r)
     free(r->content_type);
     free(r->error.message);
     free(r->server_timing);
+    free(r->server_build);
+    free(r->served_model);
     free(r->images);
     free(r->digests);
     stages_free(r->stages);

@@ -74,6 +74,7 @@ struct record {
     char *reason;        /* owned: reason phrase, or NULL */
     char *content_type;  /* owned, or NULL */
     char *server_timing; /* owned: the header, or NULL */
+    char *server_build;  /* owned: the Server header, or NULL */
     struct buf body;     /* freed by records once judged */
 
     /* the verdict, by records */
@@ -84,11 +85,12 @@ struct record {
     size_t n_decoded;                                     /* pictures that decode */
     struct record_image *images;                          /* owned, n_returned of them */
     uint8_t (*digests)[SHA256_SIZE];                      /* owned, of their files */
-    struct stages *stages;                                /* owned; NULL: the server tells none */
-    bool is_good;                                         /* meets every --goodput objective */
-    void *transport;     /* the transport's own state while in flight */
-    size_t slot;         /* where load keeps it while in flight */
-    struct record *next; /* in a queue */
+    char *served_model;    /* owned: as the answer names it, or NULL */
+    struct stages *stages; /* owned; NULL: the server tells none */
+    bool is_good;          /* meets every --goodput objective */
+    void *transport;       /* the transport's own state while in flight */
+    size_t slot;           /* where load keeps it while in flight */
+    struct record *next;   /* in a queue */
 };
 
 static inline bool record_succeeded(const struct record *r) { return r->error.message == NULL; }

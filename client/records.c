@@ -28,6 +28,8 @@ struct records {
     struct record **all;
     size_t n_all, capacity;
 
+    char *server_build, *served_model; /* owned: of the first answer that has them */
+
     struct records_counters counters;
     atomic_bool hurry;
 };
@@ -96,6 +98,15 @@ static void shrink(struct record *r)
     }
 }
 
+static void keep_first(char **kept, char **text)
+{
+    if (!*kept)
+        *kept = *text;
+    else
+        free(*text);
+    *text = NULL;
+}
+
 static void handle(struct records *s, struct record *r)
 {
     const struct answer_source source = {s, fetch};
@@ -120,6 +131,8 @@ static void handle(struct records *s, struct record *r)
         trace_print(&s->line, r, s->options.context.unix_offset_ns);
         write_text(s, s->trace);
     }
+    keep_first(&s->server_build, &r->server_build);
+    keep_first(&s->served_model, &r->served_model);
     shrink(r);
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
     atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r) && !record_was_canceled(r));
@@ -258,6 +271,9 @@ void records_hurry(struct records *s) { atomic_store(&s->hurry, true); }
 
 const struct records_counters *records_counters(const struct records *s) { return &s->counters; }
 
+const char *records_server_build(const struct records *s) { return s->server_build; }
+const char *records_served_model(const struct records *s) { return s->served_model; }
+
 struct record *const *records_all(const struct records *s, size_t *n)
 {
     *n = s->n_all;
@@ -272,6 +288,8 @@ void records_close(struct records *s)
     for (size_t i = 0; i < s->n_all; i++)
         record_free(s->all[i]);
     free(s->all);
+    free(s->server_build);
+    free(s->served_model);
     buf_free(&s->line);
     pthread_cond_destroy(&s->has_work);
     pthread_mutex_destroy(&s->lock);

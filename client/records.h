@@ -50,6 +50,11 @@ void records_hurry(struct records *s);
 
 const struct records_counters *records_counters(const struct records *s);
 
+/* What the first answer that told it calls the server (its Server header) and the model; NULL when
+ * none did. Only after records_finish. */
+const char *records_server_build(const struct records *s);
+const char *records_served_model(const struct records *s);
+
 /* All records in the order of their end; only after records_finish. They belong to s. */
 struct record *const *records_all(const struct records *s, size_t *n);
 

@@ -41,6 +41,7 @@ struct report_slice {
 struct report {
     const struct options *options;
     char benchmark_id[13];
+    const char *server_build, *served_model; /* owned by records; NULL: not told */
     int64_t unix_offset_ns;
     bool was_canceled;             /* Ctrl-C */
     const char *incomplete_reason; /* NULL when the run is complete */

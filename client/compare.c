@@ -1,0 +1,329 @@
+#include "client/compare.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/args.h"
+#include "base/json.h"
+#include "client/compare_files.h"
+#include "client/manifest.h"
+
+#define MAX_METRICS 16
+#define EXIT_REGRESSED 3
+#define EXIT_INCONCLUSIVE 4
+#define EXIT_NOT_COMPARABLE 5
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_MARKDOWN, FORMAT_JUNIT };
+
+struct compare_options {
+    struct arg_list metrics, allowed;
+    const char *tolerance_text;
+    int64_t seed;
+    int format;
+};
+
+static const struct option OPTIONS[] = {
+    {"--metric", NULL, "TAG", ARG_LIST, offsetof(struct compare_options, metrics),
+     .group = "Options",
+     .help = "metric of a request to compare; may repeat (default request_latency)"},
+    {"--tolerance", NULL, "P%", ARG_STRING, offsetof(struct compare_options, tolerance_text),
+     .help = "a change up to that is none (default 5%)"},
+    {"--allow-diff", NULL, "PATH", ARG_LIST, offsetof(struct compare_options, allowed),
+     .help = "a member of the manifests that may differ, with all below it; may repeat"},
+    {"--format", NULL, "F", ARG_CHOICE, offsetof(struct compare_options, format),
+     .choices = "text|json|markdown|junit", .help = "text, json, markdown or junit"},
+    {"--seed", NULL, "N", ARG_INT, offsetof(struct compare_options, seed), .min = 0, .max = 1e15,
+     .help = "of the bootstrap (default 0)"},
+};
+#define N_OPTIONS (sizeof OPTIONS / sizeof OPTIONS[0])
+
+struct comparison {
+    struct compare_options options;
+    const struct metric *metrics[MAX_METRICS];
+    size_t n_metrics;
+    double tolerance;
+    struct compare_inputs base, new;
+    struct compare_result results[MAX_METRICS];
+    enum verdict verdict; /* the worst */
+    size_t n_differences; /* of manifests, not allowed */
+};
+
+static const char *const VERDICTS[] = {[VERDICT_PASS] = "pass",
+                                       [VERDICT_IMPROVED] = "improved",
+                                       [VERDICT_INCONCLUSIVE] = "inconclusive",
+                                       [VERDICT_REGRESSED] = "regressed"};
+
+void compare_help(void)
+{
+    args_help("fluxperf compare BASE NEW [option...]",
+              "Compare runs of `fluxperf profile`. BASE and NEW are each a profile_export.jsonl, "
+              "the directory of a run, or a directory of such directories. Exit codes: 0 pass or "
+              "improved, 3 regressed, 4 inconclusive, 5 the runs are not comparable.",
+              OPTIONS, N_OPTIONS);
+}
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+static bool check_options(struct comparison *c, struct error *err)
+{
+    const struct compare_options *o = &c->options;
+    char *end;
+    double percent = strtod(o->tolerance_text, &end);
+    if (end == o->tolerance_text || strcmp(end, "%") != 0 || !(percent >= 0 && percent < 100))
+        return fail_field(err, "--tolerance", "--tolerance '%s' must be a percentage such as 5%%",
+                          o->tolerance_text);
+    c->tolerance = percent / 100;
+    if (o->metrics.n_items > MAX_METRICS)
+        return fail_field(err, "--metric", "--metric: at most %d", MAX_METRICS);
+    for (size_t i = 0; i < o->metrics.n_items; i++) {
+        const struct metric *m = metric_find(o->metrics.items[i]);
+        if (!m || !m->in_jsonl)
+            return fail_field(err, "--metric",
+                              "--metric '%s' is in no record line; one that is: "
+                              "request_latency",
+                              o->metrics.items[i]);
+        c->metrics[c->n_metrics++] = m;
+    }
+    if (c->n_metrics == 0)
+        c->metrics[c->n_metrics++] = metric_find("request_latency");
+    return true;
+}
+
+/* ---- manifests ------------------------------------------------------------------------------ */
+
+static bool is_allowed(const struct comparison *c, const char *path)
+{
+    for (size_t i = 0; i < c->options.allowed.n_items; i++) {
+        const char *allowed = c->options.allowed.items[i];
+        size_t n = strlen(allowed);
+        if (strncmp(path, allowed, n) == 0 && (path[n] == '\0' || path[n] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static void on_difference(void *self, const char *path, const char *a, const char *b)
+{
+    struct comparison *c = self;
+    if (is_allowed(c, path))
+        return;
+    c->n_differences++;
+    fprintf(stderr, "fluxperf: the runs differ in %s: %s and %s\n", path, a ? a : "nothing",
+            b ? b : "nothing");
+}
+
+/* Every run against the first one: of a side too, all must have been made alike. */
+static void check_manifests(struct comparison *c)
+{
+    const struct compare_inputs *sides[] = {&c->base, &c->new};
+    const struct compare_input *first = &c->base.items[0];
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < sides[k]->n_items; i++) {
+            const struct compare_input *in = &sides[k]->items[i];
+            if (in->manifest && first->manifest)
+                manifest_compare(first->manifest, in->manifest, on_difference, c);
+            else if (!in->manifest && !is_allowed(c, "manifest")) {
+                c->n_differences++;
+                fprintf(stderr, "fluxperf: %s has no " MANIFEST_FILE " beside it\n", in->path);
+            }
+        }
+    }
+    if (c->n_differences > 0)
+        fputs("fluxperf: the runs are not comparable; name what may differ with --allow-diff "
+              "(\"manifest\" for a missing file)\n",
+              stderr);
+}
+
+/* ---- comparing ------------------------------------------------------------------------------ */
+
+static void take_metric(struct compare_run *runs, const struct compare_inputs *in, size_t metric)
+{
+    for (size_t i = 0; i < in->n_items; i++)
+        runs[i] = in->items[i].runs[metric];
+}
+
+static void compare_all(struct comparison *c)
+{
+    const struct compare_settings settings = {c->tolerance, c->n_metrics, c->options.seed};
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        struct compare_run base[COMPARE_MAX_RUNS], new[COMPARE_MAX_RUNS];
+        take_metric(base, &c->base, i);
+        take_metric(new, &c->new, i);
+        compare_measure(&c->results[i], (struct compare_side){base, c->base.n_items},
+                        (struct compare_side){new, c->new.n_items}, &settings);
+    }
+    compare_adjust(c->results, c->n_metrics);
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        struct compare_result *r = &c->results[i];
+        r->verdict = compare_judge(r, c->tolerance, c->metrics[i]->is_larger_better);
+        if (r->verdict > c->verdict)
+            c->verdict = r->verdict;
+    }
+}
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+static void print_p(struct buf *out, double p)
+{
+    if (isnan(p))
+        buf_puts(out, "too few runs");
+    else
+        buf_printf(out, "%.4f", p);
+}
+
+static void print_rows(struct buf *out, const struct comparison *c, bool is_markdown)
+{
+    const char *bar = is_markdown ? " | " : "  ", *edge = is_markdown ? "| " : "";
+    const char *end = is_markdown ? " |\n" : "\n";
+    buf_printf(out, "%s%-24s%s%12s%s%12s%s%8s%s%-18s%s%-12s%s%10s%s%s%s", edge, "metric", bar,
+               "base", bar, "new", bar, "ratio", bar, "95 % interval", bar, "rank test p", bar,
+               "detectable", bar, "verdict", end);
+    if (is_markdown)
+        buf_puts(out, "|---|---|---|---|---|---|---|---|\n");
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        const struct compare_result *r = &c->results[i];
+        struct buf p = {0};
+        char *interval = xasprintf("%.4f .. %.4f", r->ratio_low, r->ratio_high);
+        print_p(&p, r->p_adjusted);
+        buf_printf(out, "%s%-24s%s%12.3f%s%12.3f%s%8.4f%s%-18s%s%-12s%s%9.2f%%%s%s%s", edge,
+                   c->metrics[i]->tag, bar, r->base, bar, r->new, bar, r->ratio, bar, interval, bar,
+                   p.data, bar, 100 * r->detectable, bar, VERDICTS[r->verdict], end);
+        free(interval);
+        buf_free(&p);
+    }
+}
+
+static void print_text(struct buf *out, const struct comparison *c)
+{
+    bool is_markdown = c->options.format == FORMAT_MARKDOWN;
+    print_rows(out, c, is_markdown);
+    buf_printf(out, "%s%s: %zu and %zu runs, tolerance %g %%\n", is_markdown ? "\n" : "",
+               VERDICTS[c->verdict], c->base.n_items, c->new.n_items, 100 * c->tolerance);
+}
+
+static void print_json(struct buf *out, const struct comparison *c)
+{
+    struct json *root = json_new_object(), *list = json_new_array();
+    json_set(root, "verdict", json_new_string(VERDICTS[c->verdict]));
+    json_set(root, "tolerance", json_new_double(c->tolerance));
+    json_set(root, "confidence", json_new_double(COMPARE_CONFIDENCE));
+    json_set(root, "seed", json_new_int(c->options.seed));
+    json_set(root, "base_runs", json_new_int((int64_t)c->base.n_items));
+    json_set(root, "new_runs", json_new_int((int64_t)c->new.n_items));
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        const struct compare_result *r = &c->results[i];
+        struct json *o = json_new_object();
+        json_set(o, "metric", json_new_string(c->metrics[i]->tag));
+        json_set(o, "unit", json_new_string(c->metrics[i]->unit));
+        json_set(o, "base", json_new_double(r->base));
+        json_set(o, "new", json_new_double(r->new));
+        json_set(o, "ratio", json_new_double(r->ratio));
+        json_set(o, "ratio_low", json_new_double(r->ratio_low));
+        json_set(o, "ratio_high", json_new_double(r->ratio_high));
+        json_set(o, "p_value", json_new_double(r->p_value)); /* NaN becomes null */
+        json_set(o, "p_adjusted", json_new_double(r->p_adjusted));
+        json_set(o, "minimum_detectable_effect", json_new_double(r->detectable));
+        json_set(o, "verdict", json_new_string(VERDICTS[r->verdict]));
+        json_push(list, o);
+    }
+    json_set(root, "metrics", list);
+    json_print(out, root, 2);
+    buf_putc(out, '\n');
+    json_free(root);
+}
+
+/* Tags and verdicts are ours: nothing in here needs escaping. */
+static void print_junit(struct buf *out, const struct comparison *c)
+{
+    size_t n_regressed = 0, n_inconclusive = 0;
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        n_regressed += c->results[i].verdict == VERDICT_REGRESSED;
+        n_inconclusive += c->results[i].verdict == VERDICT_INCONCLUSIVE;
+    }
+    buf_printf(out,
+               "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"fluxperf compare\" "
+               "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\">\n",
+               c->n_metrics, n_regressed, n_inconclusive);
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        const struct compare_result *r = &c->results[i];
+        const char *element = r->verdict == VERDICT_REGRESSED      ? "failure"
+                              : r->verdict == VERDICT_INCONCLUSIVE ? "skipped"
+                                                                   : "system-out";
+        char *text = xasprintf("%s: new / base = %.4f (%.4f .. %.4f), detectable %.2f %%",
+                               VERDICTS[r->verdict], r->ratio, r->ratio_low, r->ratio_high,
+                               100 * r->detectable);
+        bool has_message = r->verdict >= VERDICT_INCONCLUSIVE;
+        buf_printf(out, "  <testcase classname=\"fluxperf\" name=\"%s\">", c->metrics[i]->tag);
+        if (has_message)
+            buf_printf(out, "<%s message=\"%s\"/>", element, text);
+        else
+            buf_printf(out, "<%s>%s</%s>", element, text, element);
+        buf_puts(out, "</testcase>\n");
+        free(text);
+    }
+    buf_puts(out, "</testsuite>\n");
+}
+
+static void print(const struct comparison *c)
+{
+    struct buf out = {0};
+    if (c->options.format == FORMAT_JSON)
+        print_json(&out, c);
+    else if (c->options.format == FORMAT_JUNIT)
+        print_junit(&out, c);
+    else
+        print_text(&out, c);
+    fputs(out.data, stdout);
+    buf_free(&out);
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static bool prepare(struct comparison *c, const struct arg_list *names, struct error *err)
+{
+    if (names->n_items != 2)
+        return fail(err, ERR_INVALID, "compare takes BASE and NEW, not %zu arguments",
+                    names->n_items);
+    return check_options(c, err) &&
+           compare_read(&c->base, names->items[0], c->metrics, c->n_metrics, err) &&
+           compare_read(&c->new, names->items[1], c->metrics, c->n_metrics, err);
+}
+
+static int conclude(struct comparison *c)
+{
+    check_manifests(c);
+    if (c->n_differences > 0)
+        return EXIT_NOT_COMPARABLE;
+    compare_all(c);
+    print(c);
+    return c->verdict == VERDICT_REGRESSED      ? EXIT_REGRESSED
+           : c->verdict == VERDICT_INCONCLUSIVE ? EXIT_INCONCLUSIVE
+                                                : 0;
+}
+
+int compare_main(int argc, char **argv, int first)
+{
+    struct comparison *c = xcalloc(1, sizeof *c);
+    struct arg_list names = {0};
+    struct error err = {0};
+    int code;
+    c->options.tolerance_text = "5%";
+    if (args_parse(OPTIONS, N_OPTIONS, argc, argv, first, &c->options, &names, NULL, &err) &&
+        prepare(c, &names, &err)) {
+        code = conclude(c);
+    } else {
+        code = error_exit_code(err.code);
+        fprintf(stderr, "fluxperf: error: %s\n", err.text);
+        if (code == 2)
+            fputs("fluxperf: see fluxperf compare --help\n", stderr);
+    }
+    compare_inputs_free(&c->base);
+    compare_inputs_free(&c->new);
+    args_free(&names);
+    args_free(&c->options.metrics);
+    args_free(&c->options.allowed);
+    free(c);
+    return code;
+}
