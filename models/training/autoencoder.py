@@ -183,22 +183,25 @@ def measure(vae, mapping, n_scenes=8, seed=999):
     return sum(values) / n_scenes, values
 
 
+ALL_LEVELS_FROM = 0.2  # of the stage
+
+
 def plan(fraction):
     """What a step at this fraction of the stage does: levels, pictures, cells a side."""
     if fraction < 0.06:
         return 3, 8, 16  # up to 64 x 64
     if fraction < 0.12:
         return 4, 6, 8
-    if fraction < 0.2:
+    if fraction < ALL_LEVELS_FROM:
         return 5, 4, 6
     if fraction < 0.65:
         return 6, 3, 6
     return 6, 1, 16
 
 
-def train(folder, checkpoint, minutes=None, n_steps=None, seed=31, save_s=240, report_s=60,
-          start=0.0):
-    """Train, from the checkpoint where there is one; `start` skips the first part of the plan."""
+def train(folder, checkpoint, minutes=None, n_steps=None, seed=31, save_s=240, report_s=60):
+    """Train, from the checkpoint where there is one: checkpoints begin when all levels are on, so
+    what follows skips the coarse ones."""
     torch.manual_seed(seed)
     r = random.Random(seed)
     mapping = latents.load(os.path.join(folder, "latents.pt"))
@@ -210,8 +213,9 @@ def train(folder, checkpoint, minutes=None, n_steps=None, seed=31, save_s=240, r
     optimizer = Muon(trainer.named_parameters(), 3e-3,
                      adam_only=("conv_in", "conv_out", "norm", "heads"))
     average = Average(trainer.parameters(), 0.995)
-    n_done = 0
+    n_done, start = 0, 0.0
     if os.path.exists(checkpoint):
+        start = ALL_LEVELS_FROM
         c = load_checkpoint(checkpoint)
         trainer.load_state_dict(c["live"])
         optimizer.load_state_dict(c["optimizer"])
