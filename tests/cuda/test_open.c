@@ -2,6 +2,7 @@
 #include "cuda/cuda.h"
 #include "tensor/ops.h"
 #include "tests/cuda_sim/runtime.h"
+#include "tests/cuda_sim/vgpu.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,6 +88,39 @@ static void a_type_that_is_not_computed_in_is_refused(void **state)
     expect_refusal((struct cuda_options){.compute = DTYPE_F16}, ERR_INVALID, "f32 or bf16");
 }
 
+static void two_devices_work_in_turns_on_one_thread(void **state)
+{
+    (void)state;
+    struct backend *b[2];
+    struct tensor x[2];
+    struct error err = {0};
+    float ones[16], results[16];
+    runtime_options()->n_devices = 2;
+    for (int i = 0; i < 16; i++)
+        ones[i] = 1.0f;
+    for (int i = 0; i < 2; i++) {
+        const struct cuda_options options = {.device_id = i, .compute = DTYPE_F32};
+        if (!cuda_open(&b[i], &options, &err))
+            fail_msg("%s", err.text);
+        x[i] = tensor_make(backend_alloc(b[i], sizeof ones, &err), DTYPE_F32, SHAPE(16));
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2; i++) {
+            backend_upload(b[i], x[i], ones);
+            op_affine(b[i], x[i], x[i], 2.0f, (float)(10 * i));
+        }
+        for (int i = 0; i < 2; i++) {
+            assert_true(backend_download(b[i], results, x[i], &err));
+            assert_true(results[15] == 2.0f + (float)(10 * i));
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        backend_free(b[i], x[i].data);
+        backend_close(b[i]);
+    }
+    assert_int_equal(vgpu_all_faults(), 0);
+}
+
 /* One operation whose kernel fails. */
 static bool run_failing(struct backend *b, bool is_sticky, struct error *err)
 {
@@ -130,6 +164,7 @@ int main(void)
         cmocka_unit_test_teardown(a_device_that_is_too_old_is_named_with_the_need, restore),
         cmocka_unit_test_teardown(a_device_number_outside_the_range_is_refused, restore),
         cmocka_unit_test_teardown(a_type_that_is_not_computed_in_is_refused, restore),
+        cmocka_unit_test_teardown(two_devices_work_in_turns_on_one_thread, restore),
         cmocka_unit_test_teardown(a_fault_is_reported_once_by_sync, restore),
         cmocka_unit_test_teardown(a_sticky_fault_means_that_the_device_is_lost, restore),
     };
