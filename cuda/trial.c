@@ -3,10 +3,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tensor/dtype.h"
 
 /* --- operands ---------------------------------------------------------------------------------*/
+
+enum { PERIOD = 65521 /* numbers that are drawn; more repeat them, never in step with rows */ };
 
 /* About normal: the sum of four uniform numbers, of variance one. */
 static float draw(struct operands *o)
@@ -31,7 +34,8 @@ static void *host_new(struct operands *o, enum dtype dtype, struct shape shape, 
         fail(&o->err, ERR_MEMORY, "no memory for %lld values", (long long)n);
         return NULL;
     }
-    for (int64_t i = 0; i < n; i++) {
+    int64_t drawn = n < PERIOD ? n : PERIOD;
+    for (int64_t i = 0; i < drawn; i++) {
         float x = draw(o) * scale;
         if (dtype == DTYPE_I32)
             ((int32_t *)host)[i] = (int32_t)(o->random >> 33) % (int32_t)scale;
@@ -40,6 +44,10 @@ static void *host_new(struct operands *o, enum dtype dtype, struct shape shape, 
         else
             dtype_store(host, dtype, i, x);
     }
+    size_t bytes = dtype_bytes(dtype);
+    for (int64_t i = drawn; i < n; i += drawn)
+        memcpy((char *)host + (size_t)i * bytes, host,
+               (size_t)(n - i < drawn ? n - i : drawn) * bytes);
     o->hosts[o->n] = host;
     return host;
 }

@@ -2,6 +2,7 @@
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
 #include "cuda/selftest.h"
+#include "tensor/plan.h"
 #include "tests/cuda_sim/vgpu.h"
 
 #include <setjmp.h>
@@ -87,12 +88,35 @@ static void a_wrong_operation_is_named(void **state)
     assert_non_null(strstr(err.text, "rope"));
 }
 
+static void add_flops(void *context, const struct selftest_result *r)
+{
+    double *flops = context;
+    assert_true(r->bytes > 0 && r->seconds >= 0);
+    *flops += r->flops;
+}
+
+/* Over the plan: every shape is valid, and the arithmetic is what the plan counts. */
+static void the_bench_counts_flops_as_the_plan_does(void **state)
+{
+    (void)state;
+    struct plan p;
+    struct error err = {0};
+    double flops = 0;
+    plan_init(&p, DTYPE_BF16);
+    if (!selftest_bench(&p.backend, 64, add_flops, &flops, &err))
+        fail_msg("%s", err.text);
+    assert_true(flops > 1e9);
+    double calls = p.flops / flops; /* a warm-up and the timed ones */
+    assert_true(calls > 10.999 && calls < 11.001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_operations_agree_with_the_cpu_in_f32),
         cmocka_unit_test(all_operations_agree_with_the_cpu_in_bf16),
         cmocka_unit_test(a_wrong_operation_is_named),
+        cmocka_unit_test(the_bench_counts_flops_as_the_plan_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
