@@ -195,7 +195,7 @@ static bool generate(struct run *r, struct error *err)
     struct flux_spec spec;
     enum image_format format = IMAGE_UNKNOWN;
     if (!generate_options_format(r->options.output, &format, err) ||
-        !model_dir_find(&r->model_dir, r->options.model_path, err) ||
+        !model_dir_find(&r->model_dir, r->options.model_path, MODEL_ALL, err) ||
         !backends_open(&r->backend, &r->options.backend, err) ||
         !flux_open(&r->model, r->backend, r->model_dir.data, err))
         return false;

@@ -14,7 +14,9 @@ enum { MAX_SIDE_PX = 65536, MAX_SCALE = 1000 };
 
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path), .group = "Model",
-     .help = "model directory in the diffusers layout; without it the embedded small model"},
+     .help =
+         "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
+         "the embedded small model"},
     {"--prompt", NULL, "TEXT", ARG_LIST, AT(prompts), .group = "Image",
      .help = "what to show; each one is a row of the batch. Required"},
     {"--prompt-2", NULL, "TEXT", ARG_LIST, AT(prompts_2),

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hub/download_command.h"
 #include "server/commands.h"
 
 static const struct command {
@@ -17,6 +18,7 @@ static const struct command {
     {"generate", command_generate, "make images without HTTP"},
     {"plan", command_plan, "print what a model needs: parameters, FLOPs, memory"},
     {"tokenize", command_tokenize, "print the token ids of texts"},
+    {"download", hub_download_command, "fetch a model into the cache"},
     {"healthcheck", command_healthcheck, "exit 0 when a server is ready"},
 };
 

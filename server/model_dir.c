@@ -2,12 +2,13 @@
  */
 #include "server/model_dir.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "hub/hub.h"
 
 static bool is_directory(const char *path)
 {
@@ -23,22 +24,25 @@ static bool is_checkpoint(const char *dir)
     return found;
 }
 
-/* "owner/name", as models are called on a hub. */
-static bool is_hub_name(const char *path)
+static bool find_on_hub(struct buf *dir, const char *id, enum model_content content,
+                        struct error *err)
 {
-    int n_slashes = 0;
-    if (!isalnum((unsigned char)*path))
-        return false;
-    for (const char *p = path; *p; p++) {
-        if (*p == '/' && isalnum((unsigned char)p[1]))
-            n_slashes++;
-        else if (!isalnum((unsigned char)*p) && !strchr("._-", *p))
-            return false;
-    }
-    return n_slashes == 1;
+    static const char *const CONFIGS[] = {"model_index.json", "*/config.json",
+                                          "scheduler/scheduler_config.json"};
+    static const struct hub_options ALL = {0};
+    static const struct hub_options CONFIGS_ONLY = {
+        .include = CONFIGS, .n_include = sizeof CONFIGS / sizeof CONFIGS[0]};
+    char *found = NULL;
+    bool ok = content == MODEL_CONFIGS ? hub_fetch(&CONFIGS_ONLY, id, &found, err)
+                                       : hub_locate(&ALL, id, &found, err);
+    if (ok)
+        buf_puts(dir, found);
+    free(found);
+    return ok || error_prefix(err, "--model-path '%s'", id);
 }
 
-static bool find_given(struct buf *dir, const char *path, struct error *err)
+static bool find_given(struct buf *dir, const char *path, enum model_content content,
+                       struct error *err)
 {
     if (is_directory(path)) {
         if (!is_checkpoint(path)) {
@@ -50,15 +54,11 @@ static bool find_given(struct buf *dir, const char *path, struct error *err)
         buf_puts(dir, path);
         return true;
     }
-    if (is_hub_name(path)) {
-        return fail_field(err, "--model-path",
-                          "--model-path '%s': no such directory, and models can't be fetched from "
-                          "a hub for now: it has to be a local directory in the diffusers layout",
-                          path);
-    }
+    if (hub_is_model_id(path))
+        return find_on_hub(dir, path, content, err);
     return fail_field(err, "--model-path",
-                      "--model-path '%s': no such directory: it has to be a local directory in the "
-                      "diffusers layout",
+                      "--model-path '%s': no such directory, and no model name: must be a "
+                      "directory in the diffusers layout, or owner/name[@revision]",
                       path);
 }
 
@@ -109,9 +109,10 @@ static bool find_embedded(struct buf *dir, struct error *err)
     return found;
 }
 
-bool model_dir_find(struct buf *dir, const char *path, struct error *err)
+bool model_dir_find(struct buf *dir, const char *path, enum model_content content,
+                    struct error *err)
 {
-    return path && *path ? find_given(dir, path, err) : find_embedded(dir, err);
+    return path && *path ? find_given(dir, path, content, err) : find_embedded(dir, err);
 }
 
 void model_dir_basename(struct buf *name, const char *path)

@@ -1,4 +1,5 @@
-/* What --model-path means: a local directory, or nothing for the model that comes along. */
+/* What --model-path means: a local directory, a model's name on a hub, or nothing for the model
+ * that comes along. */
 #pragma once
 
 #include "base/buf.h"
@@ -6,11 +7,17 @@
 /* The embedded model's name, a folder of models/. */
 #define MODEL_DIR_DEFAULT "tiny-flux-dev"
 
+/* How much of a model is wanted: names on a hub are fetched when it is not in the cache. */
+enum model_content { MODEL_ALL, MODEL_CONFIGS };
+
 /* Append the directory of path, which must be in the diffusers layout (it has a model_index.json).
- * NULL or "" searches the embedded model: in $FLUXBENCH_MODEL_DIR, in share/fluxbench/models of the
+ * "owner/name[@revision]" that is no directory is located in the Hugging Face cache, or fetched
+ * into it, which can take as long as a download: call it before signals are blocked. NULL or ""
+ * searches the embedded model: in $FLUXBENCH_MODEL_DIR, in share/fluxbench/models of the
  * installation, in models/ of the checkout that the program was built in. ERR_INVALID with the
- * places that were searched. */
-bool model_dir_find(struct buf *dir, const char *path, struct error *err);
+ * places that were searched; hub/hub.h says how fetching fails. */
+bool model_dir_find(struct buf *dir, const char *path, enum model_content content,
+                    struct error *err);
 
 /* The last part of a path, without trailing slashes. */
 void model_dir_basename(struct buf *name, const char *path);

@@ -13,7 +13,9 @@ enum { MIB = 1 << 20 };
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path), .env = "FLUXSERVE_MODEL_PATH",
      .group = "Model",
-     .help = "model directory in the diffusers layout; without it the embedded small model"},
+     .help =
+         "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
+         "the embedded small model"},
     {"--served-model-name", NULL, "NAME", ARG_LIST, AT(served_names),
      .env = "FLUXSERVE_SERVED_MODEL_NAME",
      .help = "name of the model in answers and /v1/models (default: the model path as given)"},

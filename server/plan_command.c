@@ -22,7 +22,9 @@ struct config {
 
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path),
-     .help = "model directory; its configs are enough. Without it the embedded small model"},
+     .help =
+         "model directory or owner/name[@revision] of a hub; its configs are enough. Without it "
+         "the embedded small model"},
     {"--size", NULL, "WxH", ARG_STRING, AT(size),
      .help = "size of the image in pixels (default: the model's)"},
     {"--steps", "--num-inference-steps", "N", ARG_INT, AT(steps), 1, FLUX_MAX_STEPS,
@@ -142,7 +144,8 @@ static bool plan(const struct config *c, struct error *err)
     }
     struct buf dir = {0};
     struct flux_plan result = {0};
-    bool ok = model_dir_find(&dir, c->model_path, err) && flux_plan(dir.data, &query, &result, err);
+    bool ok = model_dir_find(&dir, c->model_path, MODEL_CONFIGS, err) &&
+              flux_plan(dir.data, &query, &result, err);
     if (ok && c->wants_json)
         print_json(&result);
     else if (ok)

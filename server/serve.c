@@ -74,8 +74,6 @@ static bool start(struct server *s, struct error *err)
 {
     const struct server_options *o = &s->options;
     struct service *service = &s->service;
-    if (!model_dir_find(&s->model_dir, o->model_path, err))
-        return false;
     set_names(s);
     service->port = (int)o->port;
     s->listener = listener_open(o->host, &service->port, err);
@@ -220,6 +218,11 @@ int command_serve(int argc, char **argv, int first)
         return 0;
     }
     log_set_level((enum log_level)s.options.log_level);
+    /* May download: Ctrl-C still ends the process here, and what is there is continued later. */
+    if (!model_dir_find(&s.model_dir, s.options.model_path, MODEL_ALL, &err)) {
+        options_free(&s.options);
+        return complain(&err);
+    }
     take_signals(&s);
     raise_file_limit();
     if (!start(&s, &err)) {

@@ -17,7 +17,9 @@ struct config {
 
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, offsetof(struct config, model_path),
-     .help = "model directory in the diffusers layout; without it the embedded small model"},
+     .help =
+         "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
+         "the embedded small model"},
     {"--encoder", NULL, NULL, ARG_CHOICE, offsetof(struct config, encoder), .choices = "clip|t5",
      .help = "whose tokenizer: tokenizer/ or tokenizer_2/; required"},
     {"--help", "-h", NULL, ARG_FLAG, offsetof(struct config, wants_help),
@@ -31,7 +33,7 @@ static bool tokenize(const struct config *c, struct error *err)
     bool is_clip = c->encoder == ENCODER_CLIP;
     struct tokenizer *tokenizer = NULL;
     struct buf dir = {0};
-    bool ok = model_dir_find(&dir, c->model_path, err);
+    bool ok = model_dir_find(&dir, c->model_path, MODEL_ALL, err);
     if (ok) {
         buf_puts(&dir, is_clip ? "/tokenizer" : "/tokenizer_2");
         ok = (is_clip ? tokenizer_open_clip : tokenizer_open_t5)(&tokenizer, dir.data, err) &&

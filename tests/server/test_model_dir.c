@@ -12,7 +12,7 @@ static void refuse(const char *path, const char *part_of_text)
 {
     struct buf dir = {0};
     struct error err = {0};
-    assert_false(model_dir_find(&dir, path, &err));
+    assert_false(model_dir_find(&dir, path, MODEL_ALL, &err));
     assert_int_equal(err.code, ERR_INVALID);
     assert_string_equal(err.field, "--model-path");
     if (!strstr(err.text, part_of_text))
@@ -26,15 +26,27 @@ static void directory_with_an_index_is_taken_as_it_is(void **state)
     struct buf dir = {0};
     struct error err = {0};
     const char *path = FLUXBENCH_SOURCE_DIR "/models/" MODEL_DIR_DEFAULT;
-    assert_true(model_dir_find(&dir, path, &err));
+    assert_true(model_dir_find(&dir, path, MODEL_ALL, &err));
     assert_string_equal(dir.data, path);
     buf_free(&dir);
 }
 
-static void hub_names_are_told_apart_from_lost_paths(void **state)
+static void a_name_is_looked_up_in_the_cache(void **state)
 {
     (void)state;
-    refuse("black-forest-labs/FLUX.1-dev", "hub");
+    struct buf dir = {0};
+    struct error err = {0};
+    setenv("HF_HUB_OFFLINE", "1", 1);
+    setenv("HF_HUB_CACHE", "/nonexistent/cache", 1);
+    assert_false(model_dir_find(&dir, "black-forest-labs/FLUX.1-dev", MODEL_ALL, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "--model-path 'black-forest-labs/FLUX.1-dev'"));
+    buf_free(&dir);
+}
+
+static void lost_paths_are_refused(void **state)
+{
+    (void)state;
     refuse("/nonexistent/model", "no such directory");
     refuse("./nonexistent", "no such directory");
     refuse(FLUXBENCH_SOURCE_DIR "/server", "model_index.json");
@@ -47,7 +59,7 @@ static void embedded_model_is_found_by_the_environment(void **state)
     struct buf dir = {0};
     struct error err = {0};
     setenv("FLUXBENCH_MODEL_DIR", FLUXBENCH_SOURCE_DIR "/models", 1);
-    assert_true(model_dir_find(&dir, NULL, &err));
+    assert_true(model_dir_find(&dir, NULL, MODEL_ALL, &err));
     assert_string_equal(dir.data, FLUXBENCH_SOURCE_DIR "/models/" MODEL_DIR_DEFAULT);
     buf_free(&dir);
     unsetenv("FLUXBENCH_MODEL_DIR");
@@ -70,7 +82,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(directory_with_an_index_is_taken_as_it_is),
-        cmocka_unit_test(hub_names_are_told_apart_from_lost_paths),
+        cmocka_unit_test(a_name_is_looked_up_in_the_cache),
+        cmocka_unit_test(lost_paths_are_refused),
         cmocka_unit_test(embedded_model_is_found_by_the_environment),
         cmocka_unit_test(basename_is_the_last_part),
     };
