@@ -35,10 +35,11 @@ COPY --from=build-cpu /out/fluxserve.packages /usr/local/share/fluxbench/
 RUN apt-get update \
     && xargs apt-get install -y --no-install-recommends \
         < /usr/local/share/fluxbench/fluxserve.packages \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* \
+    && install -d -o 10001 -g 10001 /cache
 COPY --from=build-cpu /out/bin/fluxserve /usr/local/bin/
 COPY --from=build-cpu /out/share/fluxbench /usr/local/share/fluxbench
-ENV FLUXSERVE_HOST=0.0.0.0 FLUXSERVE_PORT=30000
+ENV FLUXSERVE_HOST=0.0.0.0 FLUXSERVE_PORT=30000 HF_HOME=/cache/huggingface
 EXPOSE 30000
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -23,9 +23,12 @@ package_of() {
 
 for program in fluxserve fluxperf; do
     libraries=$(ldd "$out/bin/$program" | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p')
-    for library in $libraries; do
-        package_of "$library"
-    done >"$out/$program.packages"
+    {
+        for library in $libraries; do
+            package_of "$library"
+        done
+        echo ca-certificates # for https, which libcurl only recommends
+    } >"$out/$program.packages"
     sort -u -o "$out/$program.packages" "$out/$program.packages"
     cat "$out/$program.packages"
 done
