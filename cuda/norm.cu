@@ -29,7 +29,8 @@ DEVICE int64_t row_offset(const struct norm_rows &p, const int64_t (&strides)[3]
  * + bias, then * (1 + scale) + shift, as far as they are given.
  * TEAM threads per row, max(1, 256 / TEAM) rows per block; width <= TEAM * 32. */
 template <class T, int TEAM, bool IS_RMS>
-__global__ void __launch_bounds__(TEAM > ROW_THREADS ? TEAM : ROW_THREADS)
+__global__ void __launch_bounds__(TEAM > ROW_THREADS ? TEAM : ROW_THREADS,
+                                  TEAM > ROW_THREADS ? 1 : 2)
     row_norm_kernel(struct norm_rows p, T *out, const T *x, const float *__restrict__ weight,
                     const float *__restrict__ bias, const T *__restrict__ scale,
                     const T *__restrict__ shift)
