@@ -27,7 +27,8 @@ static bool open_cpu(struct backend **out, const struct backends_wish *wish, str
 
 static bool open_cuda(struct backend **out, const struct backends_wish *wish, struct error *err)
 {
-    const struct cuda_options options = {.device_id = 0, .compute = backends_compute(wish, true)};
+    const struct cuda_options options = {.device_id = (int)wish->device_id,
+                                         .compute = backends_compute(wish, true)};
     if (wish->threads)
         log_warning("--threads %lld: no effect on the cuda back end", (long long)wish->threads);
     return cuda_open(out, &options, err);
@@ -45,6 +46,8 @@ bool backends_open(struct backend **out, const struct backends_wish *wish, struc
                          : is_cuda                   ? "a device answers"
                          : *why.text                 ? why.text
                                                      : "no CUDA device answers";
+    if (wish->kind == BACKENDS_AUTO && !is_cuda)
+        log_warning("no CUDA device is used: %s", reason);
     log_info("backend=%s device=\"%s\" compute=%s reason=\"%s\"", (*out)->name, (*out)->device,
              dtype_name((*out)->compute), reason);
     return true;

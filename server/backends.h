@@ -14,7 +14,8 @@ enum backends_dtype { BACKENDS_DTYPE_AUTO, BACKENDS_DTYPE_F32, BACKENDS_DTYPE_BF
 /* Fields as option tables fill them in. */
 struct backends_wish {
     int kind, dtype;
-    int64_t threads; /* 0: all cores; CPU only */
+    int64_t threads;   /* 0: all cores; CPU only */
+    int64_t device_id; /* CUDA only */
 };
 
 /* Open what is wished for; "auto" takes a CUDA device when one answers. Logs what was chosen and

@@ -30,8 +30,7 @@ struct run {
     struct interrupt *interrupt;
 };
 
-/* --- the wish
- * ------------------------------------------------------------------------------------*/
+/* --- the wish ----------------------------------------------------------------------------------*/
 
 /* One text per prompt: as many as there are prompts, or one for all. NULL when none was given. */
 static bool spread(const char *name, const struct arg_list *given, size_t n_prompts,
@@ -140,8 +139,7 @@ static bool make_spec(struct run *r, struct flux_spec *spec, struct error *err)
            flux_check(r->model, spec, err);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------*/
+/* --- running -----------------------------------------------------------------------------------*/
 
 static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
 {

@@ -47,8 +47,7 @@ static bool is_gone(void *ctx)
     return http_client_is_gone(request->socket);
 }
 
-/* --- parse and judge
- * -----------------------------------------------------------------------------*/
+/* --- parse and judge ---------------------------------------------------------------------------*/
 
 static bool read_wish(struct generation *g, const struct flux *model)
 {
@@ -74,8 +73,7 @@ static bool read_wish(struct generation *g, const struct flux *model)
     return true;
 }
 
-/* --- queue and wait
- * ------------------------------------------------------------------------------*/
+/* --- queue and wait ----------------------------------------------------------------------------*/
 
 static void reject(struct generation *g, const struct error *err)
 {
@@ -114,8 +112,7 @@ static bool run(struct generation *g)
     return false;
 }
 
-/* --- encode and answer
- * ---------------------------------------------------------------------------*/
+/* --- encode and answer -------------------------------------------------------------------------*/
 
 /* The Host header goes back to the client that sent it, but only if it looks like one. */
 static void put_origin(struct buf *out, const struct generation *g)

@@ -54,8 +54,7 @@ bool http_client_is_gone(int socket)
     return poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* --- routing
- * -------------------------------------------------------------------------------------*/
+/* --- routing -----------------------------------------------------------------------------------*/
 
 /* True when path fits pattern; *param is then what "{}" stands for. */
 static bool path_matches(const char *pattern, const char *path, struct buf *param)
@@ -123,8 +122,7 @@ static void check_headers(const struct http *http, struct exchange *x,
     }
 }
 
-/* --- one exchange
- * --------------------------------------------------------------------------------*/
+/* --- one exchange ------------------------------------------------------------------------------*/
 
 static void copy_header(struct buf *out, struct MHD_Connection *connection, const char *name,
                         const char **value)
@@ -286,8 +284,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     *state = NULL;
 }
 
-/* --- the listening daemon
- * ------------------------------------------------------------------------*/
+/* --- the listening daemon ----------------------------------------------------------------------*/
 
 static void on_library_log(void *ctx, const char *format, va_list args)
 {

@@ -114,8 +114,7 @@ void images_answer_write(struct buf *out, const struct images_answer *a)
     buf_puts(out, "}\n");
 }
 
-/* --- the same numbers in milliseconds
- * ------------------------------------------------------------*/
+/* --- the same numbers in milliseconds ----------------------------------------------------------*/
 
 static void put_stages(struct buf *out, const struct images_answer *a, const char *format,
                        const char *separator)

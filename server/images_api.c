@@ -55,8 +55,7 @@ static const struct field FIELDS[] = {
 
 enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
 
-/* --- single fields
- * -------------------------------------------------------------------------------*/
+/* --- single fields -----------------------------------------------------------------------------*/
 
 static bool is_choice(const char *choices, const char *value)
 {
@@ -103,8 +102,7 @@ static bool read_field(struct images_request *r, const struct field *f, struct e
     return false;
 }
 
-/* --- rules
- * ---------------------------------------------------------------------------------------*/
+/* --- rules -------------------------------------------------------------------------------------*/
 
 static bool check_prompt(const char *name, const char *prompt, const struct images_limits *limits,
                          struct error *err)

@@ -19,6 +19,8 @@ static const struct command {
     {"plan", command_plan, "print what a model needs: parameters, FLOPs, memory"},
     {"tokenize", command_tokenize, "print the token ids of texts"},
     {"download", hub_download_command, "fetch a model into the cache"},
+    {"selftest", command_selftest, "compare a CUDA device with the CPU, operation by operation"},
+    {"bench-ops", command_bench_ops, "time the operations of FLUX.1 on a CUDA device"},
     {"healthcheck", command_healthcheck, "exit 0 when a server is ready"},
 };
 

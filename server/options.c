@@ -38,6 +38,8 @@ static const struct option OPTIONS[] = {
      .help = "CPU threads of the worker, 0 for all cores (default 0)"},
     {"--num-gpus", NULL, "N", ARG_INT, AT(num_gpus), 0, 64, .env = "FLUXSERVE_NUM_GPUS",
      .help = "devices to use: 1, or 0 for the CPU (default 1 where a device is used)"},
+    {"--device-id", NULL, "N", ARG_INT, AT(backend.device_id), 0, 63, .env = "FLUXSERVE_DEVICE_ID",
+     .help = "which of several CUDA devices (default 0)"},
     {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(offload_text_encoder),
      .env = "FLUXSERVE_TEXT_ENCODER_CPU_OFFLOAD",
      .help = "accepted with a warning: text encoders stay where the back end computes"},
@@ -155,6 +157,9 @@ void options_warn(const struct server_options *o, const char *backend)
     if (is_cpu && o->gave_num_gpus && o->num_gpus > 0)
         log_warning("--num-gpus %lld: no effect, the cpu back end uses no GPU",
                     (long long)o->num_gpus);
+    if (is_cpu && o->backend.device_id > 0)
+        log_warning("--device-id %lld: no effect, the cpu back end uses no GPU",
+                    (long long)o->backend.device_id);
     if (o->offload_text_encoder)
         log_warning("--text-encoder-cpu-offload: no effect, %s",
                     is_cpu ? "the cpu back end computes everything on the CPU"

@@ -43,8 +43,7 @@ static const struct option OPTIONS[] = {
 
 enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
 
-/* --- output
- * --------------------------------------------------------------------------------------*/
+/* --- output ------------------------------------------------------------------------------------*/
 
 /* "74.38 TFLOP", "22.2 GiB": three to four digits and a prefix. */
 static void print_scaled(double value, double base, const char *const prefixes[], const char *unit)
@@ -128,8 +127,7 @@ static void print_json(const struct flux_plan *p)
     json_free(root);
 }
 
-/* --- the command
- * ---------------------------------------------------------------------------------*/
+/* --- the command -------------------------------------------------------------------------------*/
 
 static bool plan(const struct config *c, struct error *err)
 {

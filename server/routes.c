@@ -7,8 +7,7 @@
 #include "server/generations.h"
 #include "server/service.h"
 
-/* --- what handlers share
- * -------------------------------------------------------------------------*/
+/* --- what handlers share -----------------------------------------------------------------------*/
 
 const struct flux *service_model(struct service *s, struct http_response *response)
 {
@@ -42,8 +41,7 @@ static void put_json(struct http_response *response, int status, struct json *ro
     json_free(root);
 }
 
-/* --- handlers
- * ------------------------------------------------------------------------------------*/
+/* --- handlers ----------------------------------------------------------------------------------*/
 
 static void handle_health(void *ctx, const struct http_request *request,
                           struct http_response *response)

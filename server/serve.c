@@ -32,8 +32,7 @@ struct server {
     sigset_t signals;
 };
 
-/* --- names and back end
- * --------------------------------------------------------------------------*/
+/* --- names and back end ------------------------------------------------------------------------*/
 
 /* As told by --served-model-name, else the path as given and its last part. */
 static void set_names(struct server *s)
@@ -67,8 +66,7 @@ static void on_done(void *ctx, int status, double seconds)
     telemetry_answer(service->telemetry, status);
 }
 
-/* --- phases
- * --------------------------------------------------------------------------------------*/
+/* --- phases ------------------------------------------------------------------------------------*/
 
 static bool start(struct server *s, struct error *err)
 {

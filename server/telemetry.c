@@ -107,8 +107,7 @@ double telemetry_peak_memory_mib(void)
     return (double)usage.ru_maxrss / KIB_PER_MIB;
 }
 
-/* --- exposition
- * ----------------------------------------------------------------------------------*/
+/* --- exposition --------------------------------------------------------------------------------*/
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {

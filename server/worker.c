@@ -30,8 +30,7 @@ struct worker {
     struct error error;
 };
 
-/* --- hooks
- * ---------------------------------------------------------------------------------------*/
+/* --- hooks -------------------------------------------------------------------------------------*/
 
 static bool warm_up_may_continue(void *ctx, enum flux_stage stage, int row, int step)
 {
@@ -52,8 +51,7 @@ static bool job_may_continue(void *ctx, enum flux_stage stage, int row, int step
     return !queue_is_canceled(running->queue, running->job);
 }
 
-/* --- start-up
- * ------------------------------------------------------------------------------------*/
+/* --- start-up ----------------------------------------------------------------------------------*/
 
 /* One step at the smallest size that the model takes: it touches every weight. */
 static bool warm_up(struct worker *w, struct error *err)
@@ -100,8 +98,7 @@ static bool start_up(struct worker *w, struct error *err)
     return warm_up(w, err);
 }
 
-/* --- serving
- * -------------------------------------------------------------------------------------*/
+/* --- serving -----------------------------------------------------------------------------------*/
 
 static void run_job(struct worker *w, struct job *job)
 {

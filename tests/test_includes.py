@@ -25,7 +25,10 @@ TABLE = {
 }
 ANYTHING = {"tests", "bench"}
 # Single files that know more than their folder.
-EXTRA = {"server/backends.c": {"tensor", "cpu", "cuda"}}
+EXTRA = {
+    "server/backends.c": {"tensor", "cpu", "cuda"},
+    "server/selftest_command.c": {"cuda"},
+}
 
 # The stand-in for the CUDA toolkit is C++ and includes what the toolkit's own headers do.
 FREE = "tests/cuda_sim/"

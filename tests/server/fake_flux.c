@@ -22,8 +22,7 @@ static struct {
     struct error open_error, generate_error;
 } fake = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-/* --- control
- * -------------------------------------------------------------------------------------*/
+/* --- control -----------------------------------------------------------------------------------*/
 
 void fake_reset(void)
 {
@@ -107,8 +106,7 @@ static bool take_error(struct error *planned, struct error *err)
     return e.code == ERR_NONE ? true : fail(err, e.code, "%s", e.text);
 }
 
-/* --- flux.h
- * --------------------------------------------------------------------------------------*/
+/* --- flux.h ------------------------------------------------------------------------------------*/
 
 void backend_close(struct backend *b) { (void)b; /* tests open none */ }
 

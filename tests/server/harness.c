@@ -83,8 +83,7 @@ void harness_stop(struct harness *h)
     queue_close(h->service.queue);
 }
 
-/* --- client
- * --------------------------------------------------------------------------------------*/
+/* --- client ------------------------------------------------------------------------------------*/
 
 int harness_connect(const struct harness *h)
 {

@@ -118,8 +118,7 @@ static void environment_twin_is_overridden_by_the_command_line(void **state)
     unsetenv("FLUXSERVE_STRICT_MODEL");
 }
 
-/* --- generate
- * ------------------------------------------------------------------------------------*/
+/* --- generate ----------------------------------------------------------------------------------*/
 
 static void seed_lists_are_read(void **state)
 {
