@@ -39,7 +39,6 @@ def test_served_model_name_is_told_and_any_name_is_served(start_server):
 
 @pytest.mark.parametrize("arguments, code, text", [
     (["--num-gpus", "4"], 2, "--num-gpus 4"),
-    (["--model-path", "black-forest-labs/FLUX.1-dev"], 2, "local directory"),
     (["--model-path", "/nonexistent"], 2, "no such directory"),
     (["--model-path", "/tmp"], 2, "model_index.json"),
     (["--port", "70000"], 2, "70000"),

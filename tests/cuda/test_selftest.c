@@ -40,7 +40,7 @@ static void open_both(enum dtype compute, struct backend **device, struct backen
 
 static void passes(enum dtype compute)
 {
-    struct backend *device, *reference;
+    struct backend *device = NULL, *reference = NULL;
     struct counts counts = {0};
     struct error err = {0};
     open_both(compute, &device, &reference);
@@ -74,7 +74,7 @@ static void wrong_rope(struct backend *b, struct tensor x, struct tensor cos, st
 static void a_wrong_operation_is_named(void **state)
 {
     (void)state;
-    struct backend *device, *reference;
+    struct backend *device = NULL, *reference = NULL;
     struct counts counts = {0};
     struct error err = {0};
     open_both(DTYPE_F32, &device, &reference);
