@@ -55,7 +55,7 @@ def train(folder, flow_checkpoint, checkpoint, minutes=None, n_steps=None, batch
         chosen = [scenes.sample(r) for _ in range(batch)]
         x0 = flow.pack(mapping(latents.draw_thumbnails(chosen)))
         t, noise, guidance = (flow.sample_times(batch), torch.randn_like(x0),
-                              flow.random_guidance(batch))
+                              random_guidance(batch))
         x = x0 + t[:, None, None] * (noise - x0)
         with torch.no_grad(), flow.fast_arithmetic():
             text = model.encode([grammar.caption(s, r) for s in chosen])

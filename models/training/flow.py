@@ -2,8 +2,8 @@
 
 x_t = (1 - t) x_0 + t e, and the transformer predicts e - x_0 from x_t, t and the text. Every sample
 is a scene that was never drawn before, with a caption of its own. Times lean towards noise, where
-the layout is decided. One caption in ten is empty, for true guidance. The guidance input gets random
-values meanwhile, so that it means nothing until distill.py teaches it.
+the layout is decided. One caption in ten is empty, for true guidance. The guidance input is 1, which
+means no guidance; distill.py teaches what more of it does.
 """
 
 import contextlib
@@ -24,7 +24,6 @@ import tokens
 from common import (T5_LENGTH, TEXT_WIDTH, Average, Muon, Progress, load_checkpoint,
                     save_checkpoint, say)
 
-GUIDANCE_RANGE = (1.0, 5.0)
 EMPTY_SHARE = 0.1
 TIME_SHIFT = 0.8  # mean of the logit of t
 GRID = 8  # tokens along each side of a 512 px picture
@@ -89,11 +88,6 @@ def sample_times(n, shift=TIME_SHIFT):
     return torch.sigmoid(normal + shift)
 
 
-def random_guidance(n):
-    low, high = GUIDANCE_RANGE
-    return low + (high - low) * torch.rand(n)
-
-
 class Model:
     """Transformer and text encoders, loaded, trained and saved together."""
 
@@ -149,6 +143,8 @@ class Trainer:
         self.n_steps = self.n_samples = 0
         self.random = random.Random(seed)
         torch.manual_seed(seed)
+        # Fused element-wise code takes a quarter off the step; shares the weights.
+        self.transformer = torch.compile(self.model.transformer)
         if os.path.exists(checkpoint):
             self.resume()
 
@@ -178,8 +174,8 @@ class Trainer:
         share = t[:, None, None]
         text = self.model.encode(captions)
         with fast_arithmetic():
-            guess = predict(self.model.transformer, (1 - share) * x0 + share * noise, t,
-                            random_guidance(batch), text)
+            guess = predict(self.transformer, (1 - share) * x0 + share * noise, t,
+                            torch.ones(batch), text)
         losses = (guess.float() - (noise - x0)).square().mean((1, 2))
         self.optimizer.zero_grad()
         losses.mean().backward()
