@@ -12,6 +12,7 @@ endif()
 # Release keeps its asserts (they guard whole operations, not inner loops) and its line numbers.
 # No -march=native: the binaries run on any x86-64, faster code is chosen at run time.
 set(CMAKE_C_FLAGS_RELEASE "-O3 -g")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 set(CMAKE_C_FLAGS_DEBUG "-Og -g")
 
 add_library(fluxbench_flags INTERFACE)

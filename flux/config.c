@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-enum { MAX_DIM = 1 << 20, MAX_LAYERS = 1024 };
+enum { MAX_DIM = 1 << 20, MAX_LAYERS = 1024, MAX_STEPS = 1000 };
 
 /* One integer to read: where it goes and what it may be. */
 struct int_key {
@@ -337,7 +337,8 @@ static bool check_parts(const struct flux_config *c, struct error *err)
                 (long long)t->in_channels, (long long)c->vae.latent_channels);
 }
 
-static bool check_pipeline(const struct json *j, struct error *err)
+/* The underscore keeps our two keys out of diffusers' way, which drops such keys. */
+static bool read_pipeline(struct flux_config *c, const struct json *j, struct error *err)
 {
     const char *name = NULL;
     if (!json_read_string(j, "_class_name", &name, err)) {
@@ -347,7 +348,10 @@ static bool check_pipeline(const struct json *j, struct error *err)
         return fail(err, ERR_INVALID, "_class_name '%s' is not supported (FluxPipeline is)",
                     name == NULL ? "" : name);
     }
-    return true;
+    c->usual_steps = c->transformer.has_guidance ? 28 : 4; /* FLUX.1-dev's and -schnell's */
+    c->usual_guidance = 3.5;
+    return READ_INTS(j, err, {"_num_inference_steps", &c->usual_steps, 1, MAX_STEPS}) &&
+           json_read_double(j, "_guidance_scale", 0, 100, &c->usual_guidance, err);
 }
 
 bool flux_config_read(struct flux_config *c, const char *model_dir, struct error *err)
@@ -373,7 +377,7 @@ bool flux_config_read(struct flux_config *c, const char *model_dir, struct error
                  : i == TRANSFORMER ? read_transformer(&c->transformer, j, err)
                  : i == VAE         ? read_vae(&c->vae, j, err)
                  : i == SIGMAS      ? read_sigmas(&c->sigmas, j, err)
-                                    : check_pipeline(j, err);
+                                    : read_pipeline(c, j, err);
             ok = ok || error_prefix(err, "%s", path);
             if (i <= VAE) {
                 c->weights[i] = weights_dtype(j);

@@ -54,6 +54,8 @@ struct flux_config {
     struct transformer_config transformer;
     struct vae_config vae;
     struct sigmas_config sigmas;
+    int64_t usual_steps; /* what the model is made for: _num_inference_steps of model_index.json */
+    double usual_guidance; /* and _guidance_scale */
     enum dtype weights[4]; /* what the configs say of clip, t5, transformer, vae; bf16 if silent */
 };
 

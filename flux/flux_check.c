@@ -5,16 +5,15 @@
 
 struct flux_info flux_info_of(const struct flux_config *c, int64_t t5_length)
 {
-    enum { DEV_STEPS = 28, SCHNELL_STEPS = 4, DEFAULT_SIZE_PX = 1024 };
-    bool has_guidance = c->transformer.has_guidance;
+    enum { DEFAULT_SIZE_PX = 1024 };
     int multiple = (int)flux_config_token_px(c);
     int size = c->vae.sample_size < DEFAULT_SIZE_PX ? (int)c->vae.sample_size : DEFAULT_SIZE_PX;
     return (struct flux_info){
-        .has_guidance = has_guidance,
+        .has_guidance = c->transformer.has_guidance,
         .size_multiple_px = multiple,
         .default_size_px = size < multiple ? multiple : size / multiple * multiple,
-        .default_steps = has_guidance ? DEV_STEPS : SCHNELL_STEPS,
-        .default_guidance = 3.5,
+        .default_steps = (int)c->usual_steps,
+        .default_guidance = c->usual_guidance,
         .default_sequence_length =
             t5_length > 0 && t5_length < FLUX_MAX_SEQUENCE ? (int)t5_length : FLUX_MAX_SEQUENCE,
     };

@@ -84,6 +84,7 @@ def write(folder, model, vae):
                     max_image_seq_len=4096), folder, "scheduler", "scheduler_config.json")
     write_json(dict(
         _class_name="FluxPipeline", _diffusers_version="0.30.0",
+        _num_inference_steps=sampler.DEFAULT_STEPS, _guidance_scale=sampler.DEFAULT_GUIDANCE,
         scheduler=["diffusers", "FlowMatchEulerDiscreteScheduler"],
         text_encoder=["transformers", "CLIPTextModel"],
         text_encoder_2=["transformers", "T5EncoderModel"],

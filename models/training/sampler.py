@@ -7,6 +7,7 @@ from common import tensor_to_images
 
 SHIFT = 3.0  # of the scheduler that the export writes
 DEFAULT_STEPS = 8
+DEFAULT_GUIDANCE = 3.5
 
 
 def sigmas(n_steps, shift=SHIFT):

@@ -94,7 +94,7 @@ class Chain:
 
     def evaluate(self):
         model, vae = self.finished_model(), export.load_vae(self.model)
-        how = dict(guidance=3.5, true_guidance=False,
+        how = dict(guidance=sampler.DEFAULT_GUIDANCE, true_guidance=False,
                    n_steps=2 if self.is_smoke else sampler.DEFAULT_STEPS)
         table, truth = evaluate.run(
             model, lambda z: sampler.decode(vae, z), os.path.join(self.work, "sheet"),

@@ -66,6 +66,8 @@ static const struct {
      "shift_terminal"},
     {"model_index.json", "FluxPipeline", "StableDiffusionPipeline", "StableDiffusionPipeline"},
     {"model_index.json", "{", "[", "line 2"},
+    {"model_index.json", "{", "{\"_num_inference_steps\": 0,", "_num_inference_steps"},
+    {"model_index.json", "{", "{\"_guidance_scale\": \"high\",", "_guidance_scale"},
 };
 
 static void what_can_not_be_served_is_refused_by_name(void **state)
@@ -86,6 +88,23 @@ static void what_can_not_be_served_is_refused_by_name(void **state)
     }
 }
 
+static void a_model_may_say_what_it_is_made_for(void **state)
+{
+    (void)state;
+    char *folder = folder_copy(CONFIGS);
+    struct flux_config c;
+    struct error err = {0};
+    assert_true(flux_config_read(&c, folder, &err));
+    assert_int_equal(c.usual_steps, 28);
+    assert_true(c.usual_guidance == 3.5);
+    folder_edit(folder, "model_index.json", "{",
+                "{\"_num_inference_steps\": 8, \"_guidance_scale\": 2.5,");
+    assert_true(flux_config_read(&c, folder, &err));
+    assert_int_equal(c.usual_steps, 8);
+    assert_true(c.usual_guidance == 2.5);
+    folder_delete(folder);
+}
+
 static void a_missing_config_is_named(void **state)
 {
     (void)state;
@@ -104,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_real_configs_are_understood),
         cmocka_unit_test(what_can_not_be_served_is_refused_by_name),
+        cmocka_unit_test(a_model_may_say_what_it_is_made_for),
         cmocka_unit_test(a_missing_config_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
