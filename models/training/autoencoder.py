@@ -208,12 +208,16 @@ def train(folder, checkpoint, minutes=None, n_steps=None, seed=31, save_s=240, r
     vae = build()
     set_encoder(vae, mapping)
     set_decoder_start(vae.decoder)
+    n_done, start = 0, 0.0
+    known = os.path.join(folder, "vae")
+    if os.path.isdir(known):  # the heads begin anew
+        start = ALL_LEVELS_FROM
+        vae.decoder.load_state_dict(AutoencoderKL.from_pretrained(known).decoder.state_dict())
     # Channels last and bfloat16 products: half the time of float32 in the usual order.
     trainer = DecoderTrainer(vae).to(memory_format=torch.channels_last)
     optimizer = Muon(trainer.named_parameters(), 3e-3,
                      adam_only=("conv_in", "conv_out", "norm", "heads"))
     average = Average(trainer.parameters(), 0.995)
-    n_done, start = 0, 0.0
     if os.path.exists(checkpoint):
         start = ALL_LEVELS_FROM
         c = load_checkpoint(checkpoint)

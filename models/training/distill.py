@@ -12,11 +12,16 @@ import random
 import torch
 from torch import nn
 
-import captions as grammar
 import flow
 import latents
-import scenes
 from common import Average, Muon, Progress, load_checkpoint, save_checkpoint, say
+
+GUIDANCE_RANGE = (1.0, 5.0)
+
+
+def random_guidance(n):
+    low, high = GUIDANCE_RANGE
+    return low + (high - low) * torch.rand(n)
 
 
 def train(folder, flow_checkpoint, checkpoint, minutes=None, n_steps=None, batch=16, rate=1e-3,
@@ -44,26 +49,22 @@ def train(folder, flow_checkpoint, checkpoint, minutes=None, n_steps=None, batch
         save_checkpoint(checkpoint, live=student.state_dict(), mean=means, n_done=n_done,
                         optimizer=optimizer.state_dict())
 
-    with torch.no_grad():
-        empty = model.encode([""])
-    empty = tuple(part.expand(batch, *part.shape[1:]) for part in empty)
-    unused = torch.ones(batch)  # the teacher's guidance means nothing
     progress = Progress(n_steps, minutes, fall=0.4, warm_steps=10)
     saved_s = reported_s = 0.0
     errors = []
     while progress.fraction() < 1:
-        chosen = [scenes.sample(r) for _ in range(batch)]
-        x0 = flow.pack(mapping(latents.draw_thumbnails(chosen)))
-        t, noise, guidance = (flow.sample_times(batch), torch.randn_like(x0),
-                              random_guidance(batch))
+        texts, x0, rows, columns = flow.draw_batch(r, mapping, batch)
+        n = len(texts)
+        t, noise, guidance = flow.sample_times(n), torch.randn_like(x0), random_guidance(n)
         x = x0 + t[:, None, None] * (noise - x0)
         with torch.no_grad(), flow.fast_arithmetic():
-            text = model.encode([grammar.caption(s, r) for s in chosen])
-            with_text = flow.predict(teacher, x, t, unused, text).float()
-            without = flow.predict(teacher, x, t, unused, empty).float()
+            text, none = model.encode(texts), model.encode([""] * n)
+            plain = torch.ones(n)
+            with_text = flow.predict(teacher, x, t, plain, text, rows, columns).float()
+            without = flow.predict(teacher, x, t, plain, none, rows, columns).float()
             wanted = without + guidance[:, None, None] * (with_text - without)
         with flow.fast_arithmetic():
-            guess = flow.predict(student, x, t, guidance, text)
+            guess = flow.predict(student, x, t, guidance, text, rows, columns)
         loss = (guess.float() - wanted).square().mean()
         optimizer.zero_grad()
         loss.backward()

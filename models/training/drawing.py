@@ -1,9 +1,11 @@
-"""Brush and objects: everything is drawn with cairo in a unit square, y downwards.
+"""Brush and objects: everything is drawn with cairo in a unit square, y downwards, which the picture
+stretches to its own proportions; `upright` draws what must keep its own.
 
 Shapes and objects take a centre and a radius. Details are kept coarser than one 64th of the picture
 where they matter, since the latents hold that much: see latents.py.
 """
 
+import contextlib
 import math
 
 import cairocffi as cairo
@@ -40,11 +42,28 @@ def lighter(colour, share=0.55):
 
 
 class Painter:
-    def __init__(self, size_px):
-        self.size_px = size_px
-        self.surface = cairo.ImageSurface(cairo.FORMAT_RGB24, size_px, size_px)
+    def __init__(self, width_px, height_px):
+        self.width_px, self.height_px = width_px, height_px
+        self.surface = cairo.ImageSurface(cairo.FORMAT_RGB24, width_px, height_px)
         self.context = cairo.Context(self.surface)
-        self.context.scale(size_px, size_px)
+        self.context.scale(width_px, height_px)
+        self.is_upright = width_px == height_px
+
+    @contextlib.contextmanager
+    def upright(self, x, y):
+        """Around (x, y), a unit is the shorter side of the picture both ways."""
+        if self.is_upright:
+            yield
+            return
+        c, unit = self.context, min(self.width_px, self.height_px)
+        c.save()
+        c.translate(x, y)
+        c.scale(unit / self.width_px, unit / self.height_px)
+        c.translate(-x, -y)
+        self.is_upright = True
+        yield
+        self.is_upright = False
+        c.restore()
 
     def source(self, colour):
         if len(colour) == 4:
@@ -71,8 +90,9 @@ class Painter:
         self.fill(colour)
 
     def circle(self, x, y, radius, colour):
-        self.context.arc(x, y, radius, 0, 2 * math.pi)
-        self.fill(colour)
+        with self.upright(x, y):
+            self.context.arc(x, y, radius, 0, 2 * math.pi)
+            self.fill(colour)
 
     def ellipse(self, x, y, radius_x, radius_y, colour):
         c = self.context
@@ -120,6 +140,10 @@ class Painter:
         self.context.fill()
 
     def striped_ball(self, x, y, radius, colour):
+        with self.upright(x, y):
+            self._striped_ball(x, y, radius, colour)
+
+    def _striped_ball(self, x, y, radius, colour):
         c = self.context
         self.circle(x, y, radius, rgb(colour))
         c.save()
@@ -132,9 +156,9 @@ class Painter:
     def pixels(self):
         """[Y, X, 3] bytes."""
         self.surface.flush()
-        n = self.size_px
-        bgrx = numpy.frombuffer(self.surface.get_data(), numpy.uint8).reshape(n, n, 4)
-        return bgrx[:, :, 2::-1].copy()
+        bgrx = numpy.frombuffer(self.surface.get_data(), numpy.uint8)
+        bgrx = bgrx.reshape(self.height_px, self.surface.get_stride() // 4, 4)
+        return bgrx[:, :self.width_px, 2::-1].copy()
 
 
 # ---- shapes ----------------------------------------------------------------------------------
@@ -258,7 +282,8 @@ class Look:
 
 
 def draw_thing(p, thing, x, y, radius, colour, time="day"):
-    DRAWERS[thing](p, x, y, radius, Look(colour, time))
+    with p.upright(x, y):
+        DRAWERS[thing](p, x, y, radius, Look(colour, time))
 
 
 # ---- the two friends -------------------------------------------------------------------------

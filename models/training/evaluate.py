@@ -69,7 +69,7 @@ def framed(mask):
 def shape_templates():
     templates = {}
     for t in scenes.SHAPES:
-        p = Painter(64)
+        p = Painter(64, 64)
         p.rect(0, 0, 1, 1, WHITE)
         draw_thing(p, t, 0.5, 0.5, 0.4, "black")
         templates[t] = framed(p.pixels()[:, :, 0] < 128)

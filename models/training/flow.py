@@ -27,6 +27,9 @@ from common import (T5_LENGTH, TEXT_WIDTH, Average, Muon, Progress, load_checkpo
 EMPTY_SHARE = 0.1
 TIME_SHIFT = 0.8  # mean of the logit of t
 GRID = 8  # tokens along each side of a 512 px picture
+OTHER_GRIDS = [(4, 4), (6, 6), (12, 12), (6, 8), (8, 6), (8, 12), (12, 8), (5, 8), (8, 5)]
+OTHER_SHARE = 0.3  # of the steps: rows x columns of tokens, from 256 to 768 px
+TOKEN_THUMBNAIL_PX = 8
 
 
 def build():
@@ -88,6 +91,19 @@ def sample_times(n, shift=TIME_SHIFT):
     return torch.sigmoid(normal + shift)
 
 
+def draw_batch(r, mapping, batch):
+    """Captions, one in ten empty, the packed latents [B, rows columns, 4 C] of their scenes, rows and
+    columns. `batch` is that of the usual size; others get about as many tokens."""
+    usual = r.random() >= OTHER_SHARE
+    rows, columns = (GRID, GRID) if usual else r.choice(OTHER_GRIDS)
+    batch = max(2, round(batch * GRID * GRID / (rows * columns)))
+    chosen = [scenes.sample(r) for _ in range(batch)]
+    texts = ["" if r.random() < EMPTY_SHARE else grammar.caption(s, r) for s in chosen]
+    thumbnails = latents.draw_thumbnails(chosen, columns * TOKEN_THUMBNAIL_PX,
+                                         rows * TOKEN_THUMBNAIL_PX)
+    return texts, pack(mapping(thumbnails)), rows, columns
+
+
 class Model:
     """Transformer and text encoders, loaded, trained and saved together."""
 
@@ -143,10 +159,14 @@ class Trainer:
         self.n_steps = self.n_samples = 0
         self.random = random.Random(seed)
         torch.manual_seed(seed)
-        # Fused element-wise code takes a quarter off the step; shares the weights.
-        self.transformer = torch.compile(self.model.transformer)
+        # Fused element-wise code takes a quarter off the step; it is made for the usual size alone.
+        self.compiled = torch.compile(self.model.transformer)
         if os.path.exists(checkpoint):
             self.resume()
+        elif os.path.exists(start_name(checkpoint)):
+            self.model.transformer.load_state_dict(
+                load_checkpoint(start_name(checkpoint))["transformer"])
+            self.average = Average(self.parameters, self.average.decay)
 
     def resume(self):
         c = load_checkpoint(self.checkpoint)
@@ -166,16 +186,16 @@ class Trainer:
 
     def step(self, batch, rate):
         """One update; the loss of each sample and its time."""
-        r = self.random
-        chosen = [scenes.sample(r) for _ in range(batch)]
-        captions = ["" if r.random() < EMPTY_SHARE else grammar.caption(s, r) for s in chosen]
-        x0 = pack(self.latents(latents.draw_thumbnails(chosen)))
+        texts, x0, rows, columns = draw_batch(self.random, self.latents, batch)
+        batch = len(texts)
         t, noise = sample_times(batch), torch.randn_like(x0)
         share = t[:, None, None]
-        text = self.model.encode(captions)
+        text = self.model.encode(texts)
+        usual = (rows, columns) == (GRID, GRID)
         with fast_arithmetic():
-            guess = predict(self.transformer, (1 - share) * x0 + share * noise, t,
-                            torch.ones(batch), text)
+            guess = predict(self.compiled if usual else self.model.transformer,
+                            (1 - share) * x0 + share * noise, t, torch.ones(batch), text, rows,
+                            columns)
         losses = (guess.float() - (noise - x0)).square().mean((1, 2))
         self.optimizer.zero_grad()
         losses.mean().backward()
@@ -185,6 +205,11 @@ class Trainer:
         self.n_steps += 1
         self.n_samples += batch
         return losses.detach(), t
+
+
+def start_name(checkpoint):
+    """Weights of an exported model, written by start.py."""
+    return checkpoint + ".start"
 
 
 def final_name(checkpoint):
@@ -206,7 +231,7 @@ def train(folder, checkpoint, minutes=None, n_steps=None, batch=32, save_s=240, 
         progress.step += 1
         bins = (t * 4).long().clamp(0, 3)
         sums[0].index_add_(0, bins, losses)
-        sums[1].index_add_(0, bins, torch.ones(batch))
+        sums[1].index_add_(0, bins, torch.ones(len(t)))
         now_s = progress.elapsed_s()
         if now_s - reported_s > report_s:
             rate = sums[1].sum().item() / (now_s - reported_s)

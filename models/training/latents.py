@@ -55,8 +55,8 @@ class Latents:
         return torch.nn.functional.conv_transpose2d(z, self.weight, stride=BLOCK)
 
 
-def draw_thumbnails(batch):
-    return images_to_tensor([pictures.render(s, THUMBNAIL_PX) for s in batch])
+def draw_thumbnails(batch, width_px=THUMBNAIL_PX, height_px=THUMBNAIL_PX):
+    return images_to_tensor([pictures.render(s, width_px, height_px) for s in batch])
 
 
 def fit(path, n_scenes=3000, seed=11):
@@ -74,6 +74,18 @@ def fit(path, n_scenes=3000, seed=11):
                     deviation=deviation)
     lost = deviation.square().sum() - deviation[kept].square().sum()
     return (gain * deviation[kept]), (lost / deviation.square().sum()).item()
+
+
+def of_encoder(encoder):
+    """The mapping that autoencoder.set_encoder has written into an encoder."""
+    last = encoder.down_blocks[4].downsamplers[0].conv
+    weight = torch.zeros(CHANNELS, 3, BLOCK, BLOCK)
+    for c in range(3):
+        for y in range(BLOCK):
+            for x in range(BLOCK):
+                weight[:, c, y, x] = last.weight[
+                    :CHANNELS, 4 * c + 2 * (y % 2) + x % 2, y // 2, x // 2].detach()
+    return Latents(weight, last.bias[:CHANNELS].detach().clone())
 
 
 def load(path):

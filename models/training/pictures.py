@@ -30,8 +30,9 @@ def draw_sky(p, r, time, horizon):
             p.circle(r.random(), r.random() * horizon * 0.92, r.uniform(0.005, 0.008),
                      (1, 1, 0.92))
         x, y = r.uniform(0.2, 0.8), r.uniform(0.12, 0.22)
-        p.circle(x, y, 0.062, (0.97, 0.96, 0.86))
-        p.circle(x + 0.028, y - 0.012, 0.052, SKIES["night"][0][1])
+        with p.upright(x, y):
+            p.circle(x, y, 0.062, (0.97, 0.96, 0.86))
+            p.circle(x + 0.028, y - 0.012, 0.052, SKIES["night"][0][1])
         return x
     x = r.uniform(0.22, 0.78)
     y = dict(day=r.uniform(0.1, 0.18), sunset=horizon - r.uniform(0.02, 0.12),
@@ -48,9 +49,10 @@ def draw_sky(p, r, time, horizon):
 
 def draw_cloud(p, x, y, k):
     white = (1, 1, 1, 0.92)
-    for dx, dy, radius in ((0, 0, 0.045), (-0.05, 0.012, 0.032), (0.05, 0.012, 0.034)):
-        p.circle(x + dx * k, y + dy * k, radius * k, white)
-    p.round_rect(x - 0.08 * k, y + 0.01 * k, 0.165 * k, 0.036 * k, 0.017 * k, white)
+    with p.upright(x, y):
+        for dx, dy, radius in ((0, 0, 0.045), (-0.05, 0.012, 0.032), (0.05, 0.012, 0.034)):
+            p.circle(x + dx * k, y + dy * k, radius * k, white)
+        p.round_rect(x - 0.08 * k, y + 0.01 * k, 0.165 * k, 0.036 * k, 0.017 * k, white)
 
 
 def draw_ridge(p, r, y, height, n_peaks, colour, snow=None):
@@ -230,11 +232,12 @@ def draw_flying_car(p, r, x, y):
     q = r.uniform(0.075, 0.1)
     colour = rgb(r.choice(["red", "yellow", "blue", "orange", "pink", "white"]))
     x, y = x + r.uniform(-0.05, 0.05), y + r.uniform(-0.03, 0.03)
-    p.ellipse(x, y + q * 0.5, q * 0.95, q * 0.16, (0.45, 0.95, 1, 0.75))
-    p.polygon([(x - q * 0.5, y), (x - q * 0.25, y - q * 0.42), (x + q * 0.3, y - q * 0.42),
-               (x + q * 0.6, y)], (0.75, 0.92, 1))
-    p.round_rect(x - q, y - q * 0.05, q * 2, q * 0.42, q * 0.18, colour)
-    p.circle(x + q * 0.9, y + q * 0.12, q * 0.12, (1, 1, 0.7))
+    with p.upright(x, y):
+        p.ellipse(x, y + q * 0.5, q * 0.95, q * 0.16, (0.45, 0.95, 1, 0.75))
+        p.polygon([(x - q * 0.5, y), (x - q * 0.25, y - q * 0.42), (x + q * 0.3, y - q * 0.42),
+                   (x + q * 0.6, y)], (0.75, 0.92, 1))
+        p.round_rect(x - q, y - q * 0.05, q * 2, q * 0.42, q * 0.18, colour)
+        p.circle(x + q * 0.9, y + q * 0.12, q * 0.12, (1, 1, 0.7))
 
 
 def city(p, s, r):
@@ -318,18 +321,25 @@ def pals(p, s, r):
     def about(value, by):
         return value + r.uniform(-by, by)
 
+    def robot(x, y, radius):
+        with p.upright(x, y):
+            draw_robot(p, x, y, radius, s.robot)
+
+    def kitten(x, y, radius, is_flipped):
+        with p.upright(x, y):
+            draw_kitten(p, x, y, radius, s.kitten, is_flipped)
+
     if s.robot and s.kitten:
         robot_x, kitten_x = (0.7, 0.28) if s.is_swapped else (0.3, 0.72)
-        draw_robot(p, about(robot_x, 0.02), about(0.54, 0.015), about(0.29, 0.01), s.robot)
-        draw_kitten(p, about(kitten_x, 0.02), about(0.64, 0.015), about(0.22, 0.01), s.kitten,
-                    kitten_x < 0.5)
+        robot(about(robot_x, 0.02), about(0.54, 0.015), about(0.29, 0.01))
+        kitten(about(kitten_x, 0.02), about(0.64, 0.015), about(0.22, 0.01),
+               kitten_x < 0.5)
         ball = 0.52, 0.86
     elif s.robot:
-        draw_robot(p, about(0.5, 0.06), about(0.52, 0.02), about(0.33, 0.03), s.robot)
+        robot(about(0.5, 0.06), about(0.52, 0.02), about(0.33, 0.03))
         ball = r.choice([0.16, 0.84]), 0.84
     else:
-        draw_kitten(p, about(0.5, 0.06), about(0.55, 0.02), about(0.30, 0.03), s.kitten,
-                    r.random() < 0.5)
+        kitten(about(0.5, 0.06), about(0.55, 0.02), about(0.30, 0.03), r.random() < 0.5)
         ball = r.choice([0.14, 0.86]), 0.84
     if s.ball:
         p.striped_ball(about(ball[0], 0.02), ball[1], 0.075, s.ball)
@@ -369,9 +379,9 @@ def things(p, s, r):
         draw_thing(p, thing, about(x, 0.02), about(y, 0.02), about(radius, 0.008), colour)
 
 
-def render(s, size_px):
-    """The picture of a scene, [Y, X, 3] bytes."""
-    p = Painter(size_px)
+def render(s, width_px, height_px=None):
+    """The picture of a scene, [Y, X, 3] bytes; a square without a height."""
+    p = Painter(width_px, height_px or width_px)
     draw = dict(landscape=landscape, city=city, pals=pals, things=things)[s.kind]
     draw(p, s, random.Random(s.seed))
     return p.pixels()

@@ -20,6 +20,7 @@ import export
 import flow
 import latents
 import sampler
+import start
 import text_encoders
 import tokens
 from common import say
@@ -37,6 +38,9 @@ def parse():
     parser.add_argument("--work", metavar="DIR",
                         help="folder of checkpoints (default: $FLUX_TINY_WORK or "
                              "~/.cache/flux-tiny)")
+    parser.add_argument("--start-from", metavar="MODEL",
+                        help="begin with an exported model's weights, for example "
+                             "models/flux-tiny; only decoder, flow and guidance learn then")
     parser.add_argument("--out", metavar="DIR", help="where the model goes (default: WORK/export)")
     parser.add_argument("--stage", action="append", choices=STAGES,
                         help="only this stage, even when it is done (may repeat)")
@@ -55,6 +59,21 @@ class Chain:
         os.makedirs(self.model, exist_ok=True)
         self.checkpoint = {name: os.path.join(work, name + ".pt")
                            for name in ("decoder", "flow", "guidance")}
+
+    def start_from(self, model_folder):
+        """What an exported model brings along counts as done. Does nothing a second time."""
+        brought = ("tokenizers", "text", "latents")
+        if not all(os.path.exists(self.done(stage)) for stage in brought):
+            start.take_over(model_folder, self.model, flow.start_name(self.checkpoint["flow"]))
+            for stage in brought:
+                self.set_done(stage, f"from {model_folder}")
+
+    def done(self, stage):
+        return os.path.join(self.work, stage + ".done")
+
+    def set_done(self, stage, text):
+        with open(self.done(stage), "w", encoding="utf-8") as f:
+            f.write(text + "\n")
 
     def budget(self, stage):
         minutes, smoke_steps = BUDGETS[stage]
@@ -104,14 +123,12 @@ class Chain:
 
     def run(self, only):
         for stage in only or STAGES:
-            done = os.path.join(self.work, stage + ".done")
-            if os.path.exists(done) and not only:
+            if os.path.exists(self.done(stage)) and not only:
                 continue
             start_s = time.monotonic()
             say(f"stage {stage}")
             getattr(self, stage)()
-            with open(done, "w", encoding="utf-8") as f:
-                f.write(f"{time.monotonic() - start_s:.0f} s\n")
+            self.set_done(stage, f"{time.monotonic() - start_s:.0f} s")
 
 
 def main():
@@ -119,7 +136,10 @@ def main():
     torch.set_num_threads(arguments.threads)
     work = os.path.abspath(arguments.work or common.work_folder())
     out = os.path.abspath(arguments.out or os.path.join(work, "export"))
-    Chain(work, out, arguments.smoke, arguments.minutes).run(arguments.stage)
+    chain = Chain(work, out, arguments.smoke, arguments.minutes)
+    if arguments.start_from:
+        chain.start_from(os.path.abspath(arguments.start_from))
+    chain.run(arguments.stage)
 
 
 if __name__ == "__main__":
