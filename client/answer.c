@@ -125,6 +125,8 @@ static void judge_entry(struct record *r, const struct json *entry, size_t index
             info->width_px = image.width_px;
             info->height_px = image.height_px;
             r->n_decoded++;
+            if (source->show)
+                source->show(source->self, r, &file, &image);
         } else {
             set_error(r, 0, "UndecodableImageError", "data[%zu]: %s", index, err.text);
         }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "client/record.h"
+#include "image/image.h"
 
 #define ANSWER_MAX_SIDE_PX 16384
 
@@ -15,6 +16,9 @@ struct answer_source {
     /* Append the file behind url (absolute, or relative to the server of record r). */
     bool (*fetch)(void *self, const struct record *r, const char *url, struct buf *out,
                   struct error *err);
+    /* Look at a picture that decoded, the file and its pixels. NULL: nobody wants to. */
+    void (*show)(void *self, const struct record *r, const struct buf *file,
+                 const struct image *pixels);
 };
 
 /* Fill error, n_returned, n_decoded, images, digests and stages of a record whose transfer has

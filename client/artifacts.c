@@ -27,6 +27,7 @@ static void name_files(struct artifacts *a, const struct options *o)
     a->inputs = xasprintf("%s/inputs.json", o->run_dir);
     a->run_manifest = xasprintf("%s/" MANIFEST_FILE, o->run_dir);
     a->manifest = xasprintf("%s/phase_manifest.json", o->run_dir);
+    a->report = xasprintf("%s/" REPORT_HTML_FILE, o->run_dir);
     a->ready = xasprintf("%s/.aiperf_results_ready.json", o->run_dir);
 }
 
@@ -37,7 +38,7 @@ bool artifacts_open(struct artifacts *a, const struct options *o, const struct p
     a->prompts = prompts;
     const char *const old[] = {a->json,     a->csv,         a->console,    a->lines,
                                a->raw,      a->slices_json, a->slices_csv, a->run_manifest,
-                               a->manifest, a->trace,       a->ready};
+                               a->manifest, a->trace,       a->report,     a->ready};
     struct buf inputs = {0};
     prompts_print_inputs(prompts, &inputs);
     bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
@@ -96,11 +97,19 @@ static bool write_slices(const struct artifacts *a, const struct report *r, stru
     return write_buf(a->slices_csv, &text, err);
 }
 
+/* The manifest, and the report, which quotes it. */
 static bool write_run_manifest(const struct artifacts *a, const struct report *r, struct error *err)
 {
-    struct buf text = {0};
-    manifest_print(&text, r, a->prompts);
-    return write_buf(a->run_manifest, &text, err);
+    struct buf manifest = {0}, summary = {0}, page = {0};
+    manifest_print(&manifest, r, a->prompts);
+    report_json(&summary, r, report_main_phase(r));
+    bool ok = file_write(a->run_manifest, manifest.data, manifest.size, err) &&
+              report_html(&page, r, &summary, &manifest, &a->images, err) &&
+              file_write(a->report, page.data, page.size, err);
+    buf_free(&manifest);
+    buf_free(&summary);
+    buf_free(&page);
+    return ok;
 }
 
 /* The last file: whoever watches the directory knows that all others are complete. */
@@ -128,9 +137,10 @@ bool artifacts_write(const struct artifacts *a, const struct report *r, struct b
 
 void artifacts_close(struct artifacts *a)
 {
-    char *const paths[] = {a->json,         a->csv,         a->console,    a->lines,
-                           a->raw,          a->slices_json, a->slices_csv, a->inputs,
-                           a->run_manifest, a->manifest,    a->trace,      a->ready};
+    char *const paths[] = {a->json,        a->csv,        a->console, a->lines,        a->raw,
+                           a->slices_json, a->slices_csv, a->inputs,  a->run_manifest, a->manifest,
+                           a->trace,       a->report,     a->ready};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         free(paths[i]);
+    report_html_images_free(&a->images);
 }

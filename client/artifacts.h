@@ -4,11 +4,13 @@
 #include "base/error.h"
 #include "client/prompts.h"
 #include "client/report.h"
+#include "client/report_html.h"
 
 struct artifacts {
     char *json, *csv, *console, *lines, *raw, *trace, *slices_json, *slices_csv; /* owned paths */
-    char *inputs, *run_manifest, *manifest, *ready;
-    const struct options *options; /* owned by the run, like the prompts */
+    char *inputs, *run_manifest, *manifest, *report, *ready;
+    struct report_html_images images; /* filled by the records thread, for the report */
+    const struct options *options;    /* owned by the run, like the prompts */
     const struct prompts *prompts;
 };
 

@@ -7,6 +7,7 @@
 #include "client/extract.h"
 #include "client/options.h"
 #include "client/profile.h"
+#include "client/report_html_plot.h"
 #include "text/tokenize_lines.h"
 #include "text/tokenizer.h"
 
@@ -17,6 +18,7 @@ static void print_help(void)
          "Commands:\n"
          "  profile          send image requests to a server and report latencies\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
+         "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
          "  tokenize         print the token ids of JSON strings read from stdin\n"
          "\n"
@@ -136,6 +138,12 @@ int main(int argc, char **argv)
         compare_help();
         return 0;
     }
+    if (strcmp(command, "plot") == 0) {
+        if (!wants_help(argc, argv, 2))
+            return report_html_plot_main(argc, argv, 2);
+        report_html_plot_help();
+        return 0;
+    }
     if (strcmp(command, "extract-images") == 0)
         return run_extract(argc, argv, 2);
     if (strcmp(command, "tokenize") == 0)
@@ -144,7 +152,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, compare, extract-images and tokenize; see fluxperf "
+    fputs("fluxperf: commands are profile, compare, plot, extract-images and tokenize; see fluxperf "
           "--help\n",
           stderr);
     return 2;

@@ -238,6 +238,7 @@ static bool open_records(struct run *run, struct error *err)
         .trace_path = o->has_trace ? run->artifacts.trace : NULL,
         .objectives = o->objectives,
         .n_objectives = o->n_objectives,
+        .images = &run->artifacts.images,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
         .max_pending_bytes = MAX_PENDING_BYTES,
         .on_room = on_room,
@@ -327,6 +328,7 @@ static void print_outcome(const struct run *run, const struct buf *console)
     if (run->options.slice_s > 0)
         printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", run->artifacts.slices_csv,
                run->artifacts.slices_json);
+    printf("Report: %s\n", run->artifacts.report);
     if (run->options.has_trace)
         printf("Chrome Trace: %s\n", run->artifacts.trace);
     if (run->options.export_level >= EXPORT_RECORDS)

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "client/answer.h"
 #include "client/http.h"
+#include "client/report_html_images.h"
 #include "client/trace.h"
 
 struct records {
@@ -54,6 +56,16 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
         ok = fail(err, ERR_IO, "GET %s: status %d", address.data, status);
     buf_free(&address);
     return ok;
+}
+
+static void show(void *self, const struct record *r, const struct buf *file,
+                 const struct image *pixels)
+{
+    struct records *s = self;
+    if (!r->is_warmup && s->options.images)
+        report_html_images_add(s->options.images, file->data, file->size, pixels,
+                               s->options.context.prompts->entries[r->entry].text,
+                               clock_seconds(r->end_ns - r->start_ns) * 1000);
 }
 
 /* ---- one record ----------------------------------------------------------------------------- */
@@ -109,7 +121,7 @@ static void keep_first(char **kept, char **text)
 
 static void handle(struct records *s, struct record *r)
 {
-    const struct answer_source source = {s, fetch};
+    const struct answer_source source = {s, fetch, show};
     r->isl = s->options.context.prompts->entries[r->entry].isl;
     answer_judge(r, &source);
     r->is_good = s->options.n_objectives > 0 &&

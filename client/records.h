@@ -10,6 +10,8 @@
 #include "client/record.h"
 #include "client/record_json.h"
 
+struct report_html_images;
+
 struct records_options {
     struct record_context context;
     const char *lines_path;                     /* profile_export.jsonl, or NULL */
@@ -17,8 +19,9 @@ struct records_options {
     const char *trace_path;                     /* profile_export_trace.json, or NULL */
     const struct metrics_objective *objectives; /* owned by the caller */
     size_t n_objectives;
-    int64_t fetch_timeout_ms; /* for pictures given as addresses */
-    size_t max_pending_bytes; /* records_has_room compares with it */
+    struct report_html_images *images; /* gets pictures of the measurement, or NULL */
+    int64_t fetch_timeout_ms;          /* for pictures given as addresses */
+    size_t max_pending_bytes;          /* records_has_room compares with it */
     /* Called by the thread when there is room again after records_has_room said no. */
     void (*on_room)(void *self);
     void *on_room_self;

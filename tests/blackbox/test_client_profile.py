@@ -198,7 +198,7 @@ def test_export_level_decides_the_files(tmp_path, level, lines, raw):
     with FakeServer() as server:
         run = profile(server.url, tmp_path, "--export-level", level)
     names = {"profile_export_aiperf.json", "profile_export_aiperf.csv",
-             "profile_export_console.txt", "inputs.json", "run_manifest.json",
+             "profile_export_console.txt", "inputs.json", "run_manifest.json", "report.html",
              ".aiperf_results_ready.json"}
     names |= {"profile_export.jsonl"} if lines else set()
     names |= {"profile_export_raw.jsonl"} if raw else set()
@@ -214,7 +214,7 @@ def test_prefix_names_the_files(tmp_path):
                       "raw", "--slice-duration", "1")
     assert set(os.listdir(run.folder)) == {
         "foo.json", "foo.csv", "foo.jsonl", "foo_raw.jsonl", "foo_console.txt", "inputs.json",
-        "foo_timeslices.json", "foo_timeslices.csv", "run_manifest.json",
+        "foo_timeslices.json", "foo_timeslices.csv", "run_manifest.json", "report.html",
         ".aiperf_results_ready.json"}
 
 
