@@ -1,21 +1,23 @@
 """Contact sheets to look at, and the share of held-back prompts whose picture passes pixel checks.
 
-The checks know what was asked: colour and shape of the objects, their count and relation, the
-background; for landscapes, cities and the two friends, whether the top and the bottom of the picture
-look like the asked scene rather than like the other scenes of its kind. `true drawings` runs the
-checks on the generator's own pictures, which bounds what a model can reach.
+`true drawings` runs the checks of checks.py on the generator's own pictures, which bounds what a
+model can reach. Run as a program, it writes what ./dev bench quality needs.
 """
 
+import dataclasses
+import json
 import random
+import sys
 
 import numpy
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 import captions as grammar
+import checks
 import pictures
 import sampler
 import scenes
+from checks import CHECK_PX, tally
 from common import IMAGE_PX
 from drawing import WHITE, Painter, draw_thing
 
@@ -27,9 +29,6 @@ SHOWN = DEMO + [
     "a white square to the left of an orange circle on a green background",
     "a blue house on a yellow background", "a red sailboat on the sea at night",
     "a snowy landscape with a purple balloon at dawn", "an orange cat in a room"]
-CHECK_PX = 128
-LEAST_SHARE = 0.02  # of the picture, of each subject's colour
-PALETTE = numpy.array([scenes.COLOURS[c] for c in scenes.PLAIN_COLOURS], numpy.float32)
 
 
 # ---- the prompts -----------------------------------------------------------------------------
@@ -56,14 +55,7 @@ def held_back(n=100, seed=77):
     return out
 
 
-# ---- checks of shapes ------------------------------------------------------------------------
-
-
-def framed(mask):
-    """The mask cut to its bounding box, as 32 x 32."""
-    y, x = numpy.where(mask)
-    cut = mask[y.min():y.max() + 1, x.min():x.max() + 1].astype(numpy.uint8) * 255
-    return numpy.asarray(Image.fromarray(cut).resize((32, 32), Image.BILINEAR)) > 127
+# ---- what the checks compare with --------------------------------------------------------------
 
 
 def shape_templates():
@@ -72,104 +64,35 @@ def shape_templates():
         p = Painter(64, 64)
         p.rect(0, 0, 1, 1, WHITE)
         draw_thing(p, t, 0.5, 0.5, 0.4, "black")
-        templates[t] = framed(p.pixels()[:, :, 0] < 128)
+        templates[t] = checks.framed(p.pixels()[:, :, 0] < 128)
     return templates
-
-
-def check_things(s, image, templates):
-    nearest = ((image[:, :, None].astype(numpy.float32) - PALETTE) ** 2).sum(-1).argmin(-1)
-    background = scenes.PLAIN_COLOURS.index(s.background or "white")
-    edge = numpy.concatenate([part.ravel() for part in (
-        nearest[:4], nearest[-4:], nearest[:, :4], nearest[:, -4:])])
-    result = dict(background=bool((edge == background).mean() > 0.6), colour=True, shape=True,
-                  count=True)
-    foreground = max(1, (nearest != background).sum())
-    centres = []
-    for t, c, n in s.things:
-        mask = nearest == scenes.PLAIN_COLOURS.index(c)
-        parts, n_parts = ndimage.label(mask)
-        big = [i for i in range(1, n_parts + 1) if (parts == i).sum() > 60]
-        share = mask.sum() / foreground
-        result["colour"] &= bool(mask.sum() > 150 and
-                                 share > (0.6 if len(s.things) == 1 else 0.25))
-        result["count"] &= len(big) == n
-        result["shape"] &= bool(big)
-        for i in big:
-            m = framed(parts == i)
-            overlap = {u: (m & v).sum() / (m | v).sum() for u, v in templates.items()}
-            result["shape"] &= max(overlap, key=overlap.get) == t
-        centres.append(ndimage.center_of_mass(mask) if big else (0, 0))
-    if s.relation:
-        (ya, xa), (yb, xb) = centres
-        gap = dict(above=yb - ya, below=ya - yb, left=xb - xa, right=xa - xb)[s.relation]
-        result["position"] = bool(gap > 15)
-    return result
-
-
-# ---- checks of scenes ------------------------------------------------------------------------
-
-
-def scene_class(s):
-    if s.kind == "landscape":
-        return s.terrain, s.time
-    if s.kind == "city":
-        return "city", s.time
-    return "pals", s.backdrop if s.backdrop != "plain" else "plain " + s.background
-
-
-def strips(image):
-    """Mean colours of the sky's corners and of the ground."""
-    q = CHECK_PX // 16
-    top, bottom = image[:q], image[-q:]
-    return numpy.concatenate([top.reshape(-1, 3).mean(0), bottom.reshape(-1, 3).mean(0)])
 
 
 def scene_references(n=600, seed=5):
     r, seen = random.Random(seed), {}
     for _ in range(n):
         s = scenes.sample(r, r.choice(["landscape", "city", "pals"]))
-        seen.setdefault((s.kind, scene_class(s)), []).append(
-            strips(pictures.render(s, CHECK_PX)))
-    return {key: numpy.mean(values, 0) for key, values in seen.items()}
+        seen.setdefault(s.kind, {}).setdefault(checks.scene_look(s), []).append(
+            checks.strips(pictures.render(s, CHECK_PX)))
+    return {kind: {look: numpy.mean(values, 0) for look, values in looks.items()}
+            for kind, looks in seen.items()}
 
 
-def check_scene(s, image, references):
-    look = strips(image)
-    distance = {key: numpy.abs(look - value).sum() for key, value in references.items()
-                if key[0] == s.kind}
-    kind, found = min(distance, key=distance.get)
-    wanted = scene_class(s)
-    result = {"time of day" if kind != "pals" else "setting": found[1] == wanted[1]}
-    if kind == "landscape":
-        result["ground"] = found[0] == wanted[0] or distance[kind, wanted] < 60
-    if kind == "pals":
-        rgb = image.reshape(-1, 3).astype(numpy.float32)
-        shares = [(numpy.abs(rgb - numpy.array(scenes.COLOURS[colour])).max(1) < 40).mean()
-                  for colour in (s.robot, s.kitten) if colour]
-        result["subject's colour"] = bool(min(shares) > LEAST_SHARE)
-    return result
+def make_checker():
+    return checks.Checker(shape_templates(), scene_references())
 
 
-class Checker:
-    def __init__(self):
-        self.templates, self.references = shape_templates(), scene_references()
-
-    def __call__(self, s, image):
-        small = numpy.asarray(Image.fromarray(image).resize((CHECK_PX, CHECK_PX), Image.BOX))
-        if s.kind == "things":
-            return check_things(s, small, self.templates)
-        return check_scene(s, small, self.references)
-
-
-def tally(results):
-    """Counts of passes by check, and of pictures that pass all of theirs."""
-    table = {}
-    for result in results:
-        for key, passed in [*result.items(), ("everything", all(result.values()))]:
-            n = table.setdefault(key, [0, 0])
-            n[0] += bool(passed)
-            n[1] += 1
-    return table
+def write_prompts(path):
+    """The prompts with their scenes and the checks' data, as JSON."""
+    content = dict(
+        templates={name: mask.astype(int).tolist() for name, mask in shape_templates().items()},
+        references={kind: {look: [round(float(v), 2) for v in strip]
+                           for look, strip in looks.items()}
+                    for kind, looks in scene_references().items()},
+        prompts=[dict(prompt=caption, scene=dataclasses.asdict(s)) for s, caption in held_back()])
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(content, f, separators=(",", ":"))
+        f.write("\n")
 
 
 # ---- sheets ----------------------------------------------------------------------------------
@@ -195,9 +118,13 @@ def run(model, draw, sheet_path, n_prompts=100, batch=20, **how):
     prompts, images = held_back(n_prompts), []
     for i in range(0, n_prompts, batch):
         images += draw_all([caption for _, caption in prompts[i:i + batch]], 5 + i)
-    checker = Checker()
+    checker = make_checker()
     if prompts:
         save_sheet(sheet_path + ".held_back.png", images, [c for _, c in prompts], 10, 150)
     table = tally(checker(s, image) for (s, _), image in zip(prompts, images))
     truth = tally(checker(s, pictures.render(s, IMAGE_PX)) for s, _ in prompts)
     return table, truth
+
+
+if __name__ == "__main__":
+    write_prompts(sys.argv[1])

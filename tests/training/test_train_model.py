@@ -62,7 +62,7 @@ def test_attributes_stay_below_their_sizes():
 
 
 def test_the_checker_passes_true_drawings_and_fails_those_of_other_prompts():
-    checker, prompts = evaluate.Checker(), evaluate.held_back(40)
+    checker, prompts = evaluate.make_checker(), evaluate.held_back(40)
     right = [all(checker(s, pictures.render(s, 512)).values()) for s, _ in prompts]
     others = [s for s, _ in prompts[10:] + prompts[:10]]
     wrong = [all(checker(s, pictures.render(other, 512)).values())
