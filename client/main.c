@@ -152,8 +152,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, compare, plot, extract-images and tokenize; see fluxperf "
-          "--help\n",
-          stderr);
+    fputs(
+        "fluxperf: commands are profile, compare, plot, extract-images and tokenize; see fluxperf "
+        "--help\n",
+        stderr);
     return 2;
 }

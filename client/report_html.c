@@ -9,6 +9,9 @@
 #include "client/report_html_style.h"
 #include "client/report_html_tables.h"
 
+#define MAX_FAILURES 50
+#define MAX_MESSAGE 1200 /* characters */
+
 /* ---- reading the summary -------------------------------------------------------------------- */
 
 /* The member at a path of keys; a number goes into an array. NULL: there is none. */
@@ -149,7 +152,7 @@ static void put_verdict(struct buf *out, const struct json *summary, const struc
 static void put_text_cell(struct buf *out, const char *class, const char *text)
 {
     struct buf clean = {0};
-    report_clean_text(&clean, text ? text : "", 1200);
+    report_clean_text(&clean, text ? text : "", MAX_MESSAGE);
     buf_printf(out, "<td class=\"%s\">", class);
     report_html_escape(out, clean.data ? clean.data : "");
     buf_puts(out, "</td>");
@@ -164,7 +167,8 @@ static void put_failures(struct buf *out, const struct json *summary)
     buf_puts(out, "<h2>Failures</h2>\n<div class=\"scroll\"><table><thead><tr><th>Type</th>"
                   "<th>Code</th><th style=\"text-align:left\">Message</th><th>Count</th></tr>"
                   "</thead><tbody>\n");
-    for (; failure; failure = json_next(failure)) {
+    size_t n = 0, n_all = json_size(json_get(summary, "error_summary"));
+    for (; failure && n < MAX_FAILURES; failure = json_next(failure), n++) {
         const struct json *details = json_get(failure, "error_details");
         const struct json *code = json_get(details, "code"), *count = json_get(failure, "count");
         buf_puts(out, "<tr>");
@@ -180,6 +184,9 @@ static void put_failures(struct buf *out, const struct json *summary)
         buf_puts(out, "</td></tr>\n");
     }
     buf_puts(out, "</tbody></table></div>\n");
+    if (n < n_all)
+        buf_printf(out, "<p class=\"about\">%zu other failures are in the summary.</p>\n",
+                   n_all - n);
 }
 
 /* ---- the page ------------------------------------------------------------------------------- */

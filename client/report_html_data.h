@@ -1,6 +1,6 @@
 /* What the charts of report.html show, in bounded memory: requests are added one by one and
  * gathered in columns of time; a success also leaves one small sample for the distributions. The
- * same requests give the same columns, whatever their order. */
+ * same requests give the same columns, whatever their order (but for rounding of levels). */
 #pragma once
 
 #include <stdbool.h>

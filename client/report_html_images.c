@@ -3,9 +3,11 @@
 #include <stdlib.h>
 
 #include "base/base64.h"
+#include "client/report.h"
 #include "client/report_html_chart.h"
 
 #define THUMBNAIL_QUALITY 82
+#define MAX_PROMPT 600 /* characters */
 
 /* ---- shrinking ------------------------------------------------------------------------------ */
 
@@ -82,7 +84,10 @@ void report_html_images_add(struct report_html_images *images, const void *file,
         return;
     }
     images->text_bytes += image.text.size;
-    image.prompt = prompt ? xstrdup(prompt) : NULL;
+    struct buf cut = {0};
+    if (prompt)
+        report_clean_text(&cut, prompt, MAX_PROMPT);
+    image.prompt = cut.data;
     images->items = xrealloc(images->items, (images->n_items + 1) * sizeof *images->items);
     images->items[images->n_items++] = image;
 }

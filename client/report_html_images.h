@@ -8,13 +8,13 @@
 #include "base/buf.h"
 #include "image/image.h"
 
-#define REPORT_HTML_MAX_IMAGES 48
+#define REPORT_HTML_MAX_IMAGES 64
 #define REPORT_HTML_MAX_IMAGE_TEXT ((size_t)8 << 20) /* base64 of all of them, in bytes */
-#define REPORT_HTML_SMALL_FILE ((size_t)64 << 10)    /* larger files are shown shrunk ... */
+#define REPORT_HTML_SMALL_FILE ((size_t)128 << 10)   /* larger files are shown shrunk ... */
 #define REPORT_HTML_THUMBNAIL_PX 256                 /* ... to sides of at most that */
 
 struct report_html_image {
-    char *prompt;            /* owned; NULL: not known */
+    char *prompt;            /* owned, cut when it is long; NULL: not known */
     const char *mime;        /* static */
     struct buf text;         /* base64 */
     int width_px, height_px; /* of the picture that came */

@@ -17,7 +17,7 @@ const char *const REPORT_HTML_STYLE[] = {
     "main{max-width:1180px;margin:0 auto;padding:28px 24px 48px}",
     "header .brand{color:var(--soft);font-size:12px;letter-spacing:.12em;text-transform:uppercase}",
     "h1{font-size:30px;line-height:1.2;margin:2px 0 6px;letter-spacing:-.02em;overflow-wrap:anywhere}",
-    "h2{font-size:19px;margin:34px 0 10px;letter-spacing:-.01em}.about{color:var(--soft);margin:-6px 0 12px}",
+    "h2{font-size:19px;margin:34px 0 10px;letter-spacing:-.01em}.about{color:var(--soft);margin:8px 0 12px}h2+.about{margin-top:-6px}",
     ".facts{color:var(--soft);display:flex;flex-wrap:wrap;gap:2px 20px;margin:0 0 14px}.facts span{overflow-wrap:anywhere}",
     ".facts b{color:var(--ink);font-weight:500}",
     "pre{margin:0;padding:12px 14px;background:var(--card);border:1px solid var(--line);border-radius:10px;"
