@@ -103,6 +103,10 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
                    struct flux_result *result, struct error *err);
 void flux_result_free(struct flux_result *result);
 
+/* True for the names of models whose configs are built in: "black-forest-labs/FLUX.1-dev" and
+ * "black-forest-labs/FLUX.1-schnell". */
+bool flux_is_known(const char *model);
+
 /* What a run would need, computed by the model code itself over tensor/plan.h, from the configs
  * alone: no weight file is read. */
 struct flux_plan {
@@ -110,16 +114,18 @@ struct flux_plan {
         const char *name; /* "text_encoder", "text_encoder_2", "transformer", "vae" */
         int64_t n_parameters;
         size_t weight_bytes;
-        double flops; /* of one call: encode one prompt, one denoising step, decode one image */
+        enum dtype dtype; /* of the weights, as the configs say */
+        double flops;     /* of one call: encode one prompt, one denoising step, decode one image */
     } parts[4];
-    int steps;
+    int width_px, height_px, steps; /* as asked for, or the model's */
     double flops_per_step, flops_per_image;
     int64_t n_parameters;
     size_t weight_bytes, scratch_bytes;
     double bytes_moved_per_step;
 };
 
-/* width, height, steps, max_sequence_length: 0 takes the model's default. with_cfg doubles the
+/* model is a folder, or a known name when there is no folder of that name.
+ * width, height, steps, max_sequence_length: 0 takes the model's default. with_cfg doubles the
  * transformer calls of a step. compute is the type of activations. */
 struct flux_plan_query {
     int width_px, height_px, steps, max_sequence_length, batch;
@@ -127,7 +133,7 @@ struct flux_plan_query {
     enum dtype compute;
 };
 
-bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struct flux_plan *plan,
+bool flux_plan(const char *model, const struct flux_plan_query *query, struct flux_plan *plan,
                struct error *err);
 
 /* The tensors of one run, to be written as a safetensors file. */

@@ -1,12 +1,14 @@
 /* What a model would need on any device: the configs are bound to shapes without values, and the
  * pipeline itself runs over the counting back end. */
+#include "base/buf.h"
+#include "flux/flux_known.h"
 #include "flux/model.h"
 #include "tensor/plan.h"
 
 static void count_part(struct flux_plan_part *part, const char *name, const struct weights *w)
 {
     *part = (struct flux_plan_part){
-        .name = name, .n_parameters = w->n_parameters, .weight_bytes = w->bytes};
+        .name = name, .n_parameters = w->n_parameters, .weight_bytes = w->bytes, .dtype = w->dtype};
 }
 
 /* Bind one part to shapes and note its size. */
@@ -59,15 +61,17 @@ static bool check_query(const struct flux_plan_query *q, const struct flux_info 
     return flux_check_size(info, q->width_px, q->height_px, err);
 }
 
-bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struct flux_plan *plan,
+bool flux_plan(const char *model, const struct flux_plan_query *query, struct flux_plan *plan,
                struct error *err)
 {
     struct parts m = {0};
     *plan = (struct flux_plan){0};
-    if (!flux_config_read(&m.config, model_dir, err)) {
+    int64_t t5_length = 0;
+    bool is_known = !file_exists(model) && flux_known_config(&m.config, &t5_length, model);
+    if (!is_known && !flux_config_read(&m.config, model, err)) {
         return false;
     }
-    struct flux_info info = flux_info_of(&m.config, 0);
+    struct flux_info info = flux_info_of(&m.config, t5_length);
     struct flux_plan_query q = with_defaults(*query, &info);
     if (!check_query(&q, &info, err)) {
         return false;
@@ -102,6 +106,8 @@ bool flux_plan(const char *model_dir, const struct flux_plan_query *query, struc
     plan->parts[T5].flops = r.plan_flops.t5;
     plan->parts[TRANSFORMER].flops = r.plan_flops.step / (q.with_cfg ? 2 : 1);
     plan->parts[VAE].flops = r.plan_flops.vae;
+    plan->width_px = q.width_px;
+    plan->height_px = q.height_px;
     plan->steps = q.steps;
     plan->flops_per_step = r.plan_flops.step;
     double text = (r.plan_flops.clip + r.plan_flops.t5) * (q.with_cfg ? 2 : 1);

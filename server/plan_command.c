@@ -8,11 +8,12 @@
 #include "server/commands.h"
 #include "server/images_api.h"
 #include "server/model_dir.h"
+#include "server/plan_fit.h"
 
 enum { N_PARTS = 4 };
 
 struct config {
-    const char *model_path, *size;
+    const char *model_path, *size, *device_memory;
     int64_t steps, max_sequence_length, batch;
     struct backends_wish backend;
     bool with_cfg, wants_json, wants_help;
@@ -24,7 +25,7 @@ static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path),
      .help =
          "model directory or owner/name[@revision] of a hub; its configs are enough. Without it "
-         "the embedded small model"},
+         "the embedded small model. FLUX.1-dev's and FLUX.1-schnell's are built in"},
     {"--size", NULL, "WxH", ARG_STRING, AT(size),
      .help = "size of the image in pixels (default: the model's)"},
     {"--steps", "--num-inference-steps", "N", ARG_INT, AT(steps), 1, FLUX_MAX_STEPS,
@@ -37,6 +38,8 @@ static const struct option OPTIONS[] = {
      .help = "with classifier-free guidance, which calls the transformer twice a step"},
     {"--dtype", NULL, NULL, ARG_CHOICE, AT(backend.dtype), .choices = BACKENDS_DTYPES,
      .help = "type of activations; auto is f32 (default auto)"},
+    {"--device-memory", NULL, "SIZE", ARG_STRING, AT(device_memory),
+     .help = "say whether it fits into so much memory, as in 24GiB or 80GB, and what would fit"},
     {"--json", NULL, NULL, ARG_FLAG, AT(wants_json), .help = "print one JSON object"},
     {"--help", "-h", NULL, ARG_FLAG, AT(wants_help), .help = "print this text and exit"},
 };
@@ -79,10 +82,7 @@ static void print_row(const char *name, int64_t n_parameters, size_t weight_byte
 static void print_table(const char *dir, const struct flux_plan_query *q, const struct flux_plan *p)
 {
     printf("model              %s\n", dir);
-    if (q->width_px)
-        printf("image              %dx%d, ", q->width_px, q->height_px);
-    else
-        printf("image              default size, ");
+    printf("image              %dx%d, ", p->width_px, p->height_px);
     printf("%d steps, batch %d, %s\n\n", p->steps, q->batch, dtype_name(q->compute));
     printf("%-18s%16s%14s%14s\n", "part", "parameters", "weights", "one call");
     for (int i = 0; i < N_PARTS; i++) {
@@ -102,13 +102,15 @@ static void print_table(const char *dir, const struct flux_plan_query *q, const 
     printf("\n");
 }
 
-static void print_json(const struct flux_plan *p)
+/* fit may be NULL. */
+static void print_json(const struct flux_plan *p, const struct plan_fit *fit)
 {
     struct json *root = json_new_object(), *parts = json_new_object();
     for (int i = 0; i < N_PARTS; i++) {
         struct json *part = json_new_object();
         json_set(part, "parameters", json_new_int(p->parts[i].n_parameters));
         json_set(part, "weight_bytes", json_new_int((int64_t)p->parts[i].weight_bytes));
+        json_set(part, "weight_dtype", json_new_string(dtype_name(p->parts[i].dtype)));
         json_set(part, "flops", json_new_double(p->parts[i].flops));
         json_set(parts, p->parts[i].name, part);
     }
@@ -120,6 +122,8 @@ static void print_json(const struct flux_plan *p)
     json_set(root, "flops_per_step", json_new_double(p->flops_per_step));
     json_set(root, "flops_per_image", json_new_double(p->flops_per_image));
     json_set(root, "bytes_moved_per_step", json_new_double(p->bytes_moved_per_step));
+    if (fit)
+        json_set(root, "device_memory", plan_fit_json(fit));
     struct buf text = {0};
     json_print(&text, root, 2);
     puts(text.data);
@@ -128,6 +132,16 @@ static void print_json(const struct flux_plan *p)
 }
 
 /* --- the command -------------------------------------------------------------------------------*/
+
+/* Built-in configs are as good as the hub's: no request is made for them. */
+static bool find_model(struct buf *dir, const char *path, struct error *err)
+{
+    if (path && flux_is_known(path) && !file_exists(path)) {
+        buf_puts(dir, path);
+        return true;
+    }
+    return model_dir_find(dir, path, MODEL_CONFIGS, err);
+}
 
 static bool plan(const struct config *c, struct error *err)
 {
@@ -140,14 +154,23 @@ static bool plan(const struct config *c, struct error *err)
         return fail_field(err, "--size", "--size is '%s': must be WIDTHxHEIGHT, as in 1024x1024",
                           c->size);
     }
+    size_t device_bytes = 0;
+    if (c->device_memory && !plan_fit_parse(c->device_memory, &device_bytes)) {
+        return fail_field(err, "--device-memory",
+                          "--device-memory '%s': must be a size above 0, as in 24GiB or 80GB",
+                          c->device_memory);
+    }
     struct buf dir = {0};
     struct flux_plan result = {0};
-    bool ok = model_dir_find(&dir, c->model_path, MODEL_CONFIGS, err) &&
-              flux_plan(dir.data, &query, &result, err);
+    struct plan_fit fit = {0};
+    bool ok = find_model(&dir, c->model_path, err) && flux_plan(dir.data, &query, &result, err) &&
+              (!device_bytes || plan_fit(&fit, dir.data, &query, &result, device_bytes, err));
     if (ok && c->wants_json)
-        print_json(&result);
+        print_json(&result, device_bytes ? &fit : NULL);
     else if (ok)
         print_table(dir.data, &query, &result);
+    if (ok && !c->wants_json && device_bytes)
+        plan_fit_print(&fit, &query, &result);
     buf_free(&dir);
     return ok;
 }

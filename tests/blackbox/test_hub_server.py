@@ -32,7 +32,7 @@ def test_a_name_is_fetched_once_and_gives_the_model_s_picture(client, hub, tmp_p
 
 
 def test_plan_fetches_the_configs_alone(client, hub):
-    done = fluxserve(client, "plan", "--model-path", REPO, "--json")
+    done = fluxserve(client, "plan", "--model-path", f"{REPO}@main", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)
     weights = [path for path in model_files() if path.endswith(".safetensors")]

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "flux/config.h"
+#include "flux/flux_known.h"
 #include "tests/flux/folder.h"
 
 #include <cmocka.h> /* last: it defines fail */
@@ -28,6 +29,54 @@ static void the_real_configs_are_understood(void **state)
     assert_int_equal(flux_config_token_px(&c), 16);
     assert_true(flux_config_read(&c, "tests/data/configs/FLUX.1-schnell-configs", &err));
     assert_false(c.transformer.has_guidance || c.sigmas.is_dynamic);
+}
+
+static void assert_same_config(const struct flux_config *a, const struct flux_config *b)
+{
+    assert_memory_equal(&a->clip, &b->clip, offsetof(struct clip_config, act));
+    assert_int_equal(a->clip.act, b->clip.act);
+    assert_memory_equal(&a->t5, &b->t5, offsetof(struct t5_config, act));
+    assert_int_equal(a->t5.act, b->t5.act);
+    assert_memory_equal(&a->transformer, &b->transformer,
+                        offsetof(struct transformer_config, has_guidance));
+    assert_int_equal(a->transformer.has_guidance, b->transformer.has_guidance);
+    assert_memory_equal(&a->vae, &b->vae, offsetof(struct vae_config, n_levels));
+    assert_int_equal(a->vae.n_levels, b->vae.n_levels);
+    assert_int_equal(a->vae.layers_per_block, b->vae.layers_per_block);
+    assert_int_equal(a->vae.sample_size, b->vae.sample_size);
+    assert_int_equal(a->vae.norm_groups, b->vae.norm_groups);
+    assert_true(a->vae.scaling_factor == b->vae.scaling_factor);
+    assert_true(a->vae.shift_factor == b->vae.shift_factor);
+    assert_int_equal(a->vae.has_quant_conv, b->vae.has_quant_conv);
+    assert_int_equal(a->vae.has_post_quant_conv, b->vae.has_post_quant_conv);
+    assert_int_equal(a->vae.has_mid_attention, b->vae.has_mid_attention);
+    assert_memory_equal(&a->sigmas, &b->sigmas, offsetof(struct sigmas_config, is_dynamic));
+    assert_int_equal(a->sigmas.is_dynamic, b->sigmas.is_dynamic);
+    assert_int_equal(a->sigmas.is_linear, b->sigmas.is_linear);
+    assert_int_equal(a->usual_steps, b->usual_steps);
+    assert_true(a->usual_guidance == b->usual_guidance);
+    assert_memory_equal(a->weights, b->weights, sizeof a->weights);
+}
+
+static void built_in_configs_are_the_published_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *folder;
+        int64_t t5_length;
+    } CASES[] = {
+        {"black-forest-labs/FLUX.1-dev", CONFIGS, 512},
+        {"black-forest-labs/FLUX.1-schnell", "tests/data/configs/FLUX.1-schnell-configs", 256}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct flux_config known, read;
+        struct error err = {0};
+        int64_t t5_length = 0;
+        assert_true(flux_known_config(&known, &t5_length, CASES[i].name));
+        assert_true(flux_config_read(&read, CASES[i].folder, &err));
+        assert_same_config(&known, &read);
+        assert_int_equal(t5_length, CASES[i].t5_length);
+    }
+    assert_false(flux_known_config(NULL, NULL, "black-forest-labs/FLUX.2-dev"));
 }
 
 /* An edit of one file, and what the error must say beside the file's name. */
@@ -122,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_real_configs_are_understood),
+        cmocka_unit_test(built_in_configs_are_the_published_ones),
         cmocka_unit_test(what_can_not_be_served_is_refused_by_name),
         cmocka_unit_test(a_model_may_say_what_it_is_made_for),
         cmocka_unit_test(a_missing_config_is_named),

@@ -1,0 +1,165 @@
+/* Remedies are found by planning again with each option changed: what is named was computed. */
+#include "server/plan_fit.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_PARTS = 4 };
+
+bool plan_fit_parse(const char *text, size_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } UNITS[] = {{"", 1},         {"B", 1},    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
+                 {"TiB", 0x1p40}, {"KB", 1e3}, {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12}};
+    char *end = NULL;
+    double value = isdigit((unsigned char)*text) ? strtod(text, &end) : 0;
+    for (size_t i = 0; end && i < sizeof UNITS / sizeof UNITS[0]; i++) {
+        double size = value * UNITS[i].bytes;
+        if (strcmp(end, UNITS[i].name) == 0 && size >= 1 && size < 0x1p60) {
+            *bytes = (size_t)size;
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t plan_fit_weight_bytes(const struct flux_plan_part *part, enum dtype compute)
+{
+    bool is_narrowed = part->dtype == DTYPE_F32 && compute == DTYPE_BF16;
+    return is_narrowed ? part->weight_bytes / 2 : part->weight_bytes;
+}
+
+static size_t total(const struct flux_plan *p, enum dtype compute)
+{
+    size_t bytes = p->scratch_bytes;
+    for (int i = 0; i < N_PARTS; i++)
+        bytes += plan_fit_weight_bytes(&p->parts[i], compute);
+    return bytes;
+}
+
+/* Plan with a changed query, and note its options when that fits. */
+static bool try_options(struct plan_fit *fit, const char *model, const struct flux_plan_query *q,
+                        const char *options, struct error *err)
+{
+    struct flux_plan plan;
+    if (!flux_plan(model, q, &plan, err))
+        return false;
+    size_t bytes = total(&plan, q->compute);
+    if (bytes <= fit->device_bytes && fit->n_remedies < PLAN_FIT_MAX_REMEDIES) {
+        struct plan_remedy *r = &fit->remedies[fit->n_remedies++];
+        snprintf(r->options, sizeof r->options, "%s", options);
+        r->total_bytes = bytes;
+    }
+    return true;
+}
+
+/* The largest square size that fits, of a few usual ones below the one asked for. */
+static bool try_sizes(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
+                      struct error *err)
+{
+    static const int SIDES_PX[] = {1024, 768, 512, 256};
+    int before = fit->n_remedies;
+    for (size_t i = 0; i < sizeof SIDES_PX / sizeof SIDES_PX[0]; i++) {
+        struct flux_plan_query q = *query;
+        struct error unfit = {0};
+        char options[32];
+        int side = SIDES_PX[i];
+        if (side * side >= query->width_px * query->height_px)
+            continue;
+        q.width_px = q.height_px = side;
+        snprintf(options, sizeof options, "--size %dx%d", side, side);
+        if (!try_options(fit, model, &q, options, &unfit) && unfit.code != ERR_INVALID)
+            return fail(err, unfit.code, "%s", unfit.text);
+        if (fit->n_remedies > before)
+            return true;
+    }
+    return true;
+}
+
+static bool try_remedies(struct plan_fit *fit, const char *model,
+                         const struct flux_plan_query *query, struct error *err)
+{
+    struct flux_plan_query q = *query;
+    if (query->compute == DTYPE_F32) {
+        q.compute = DTYPE_BF16;
+        if (!try_options(fit, model, &q, "--dtype bf16", err))
+            return false;
+    }
+    q = *query;
+    if (query->batch > 1) {
+        q.batch = 1;
+        if (!try_options(fit, model, &q, "--batch 1", err))
+            return false;
+    }
+    return try_sizes(fit, model, query, err);
+}
+
+bool plan_fit(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
+              const struct flux_plan *plan, size_t device_bytes, struct error *err)
+{
+    *fit =
+        (struct plan_fit){.device_bytes = device_bytes, .total_bytes = total(plan, query->compute)};
+    struct flux_plan_query q = *query;
+    q.width_px = plan->width_px;
+    q.height_px = plan->height_px;
+    return fit->total_bytes <= device_bytes || try_remedies(fit, model, &q, err);
+}
+
+/* --- output ------------------------------------------------------------------------------------*/
+
+static double gib(size_t bytes) { return (double)bytes / 0x1p30; }
+
+static void print_line(const char *what, size_t bytes, const char *note)
+{
+    printf("%-18s%10.2f GiB%s%s\n", what, gib(bytes), *note ? "  " : "", note);
+}
+
+void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *query,
+                    const struct flux_plan *plan)
+{
+    printf("\n");
+    print_line("device memory", fit->device_bytes, "");
+    for (int i = 0; i < N_PARTS; i++) {
+        const struct flux_plan_part *part = &plan->parts[i];
+        size_t bytes = plan_fit_weight_bytes(part, query->compute);
+        char note[64];
+        snprintf(note, sizeof note, "%s; alone with scratch: %s",
+                 dtype_name(bytes == part->weight_bytes ? part->dtype : query->compute),
+                 bytes + plan->scratch_bytes <= fit->device_bytes ? "fits" : "too large");
+        print_line(part->name, bytes, note);
+    }
+    print_line("scratch", plan->scratch_bytes, dtype_name(query->compute));
+    print_line("total", fit->total_bytes, "without what the device's driver takes for itself");
+    if (fit->total_bytes <= fit->device_bytes) {
+        print_line("fits, left over", fit->device_bytes - fit->total_bytes, "");
+        return;
+    }
+    print_line("does not fit by", fit->total_bytes - fit->device_bytes, "");
+    for (int i = 0; i < fit->n_remedies; i++) {
+        printf("would fit with     %s (%.2f GiB)\n", fit->remedies[i].options,
+               gib(fit->remedies[i].total_bytes));
+    }
+    if (fit->n_remedies == 0) {
+        printf("no option makes it fit: all parts stay in memory while the model is open\n");
+    }
+}
+
+struct json *plan_fit_json(const struct plan_fit *fit)
+{
+    struct json *root = json_new_object(), *remedies = json_new_array();
+    json_set(root, "device_bytes", json_new_int((int64_t)fit->device_bytes));
+    json_set(root, "total_bytes", json_new_int((int64_t)fit->total_bytes));
+    json_set(root, "fits", json_new_bool(fit->total_bytes <= fit->device_bytes));
+    for (int i = 0; i < fit->n_remedies; i++) {
+        struct json *remedy = json_new_object();
+        json_set(remedy, "options", json_new_string(fit->remedies[i].options));
+        json_set(remedy, "total_bytes", json_new_int((int64_t)fit->remedies[i].total_bytes));
+        json_push(remedies, remedy);
+    }
+    json_set(root, "would_fit_with", remedies);
+    return root;
+}
