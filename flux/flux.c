@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -51,11 +50,18 @@ static void parts_free(struct parts *m)
     vae_free(&m->vae);
 }
 
-static bool open_part(struct flux *f, const char *model_dir, enum part part, struct error *err)
+static bool open_part(struct flux *f, const char *model, enum part part,
+                      const struct flux_load *load, struct error *err)
 {
     struct weights *w = &f->weights[part];
-    char *folder = xasprintf("%s/%s", model_dir, PART_FILES[part].folder);
-    bool ok = weights_open(w, f->backend, folder, PART_FILES[part].base, err);
+    char *folder = xasprintf("%s/%s", model, PART_FILES[part].folder);
+    bool ok = true;
+    if (load->is_dummy) {
+        enum dtype dtype = flux_weight_dtype(&f->parts.config, part, load, f->backend->compute);
+        weights_open_random(w, f->backend, dtype, load->seed);
+    } else {
+        ok = weights_open(w, f->backend, folder, PART_FILES[part].base, err);
+    }
     if (ok) {
         bind_part(&f->parts, part, w);
         ok = weights_finish(w, err) || error_prefix(err, "%s", folder);
@@ -66,37 +72,41 @@ static bool open_part(struct flux *f, const char *model_dir, enum part part, str
     return ok;
 }
 
-static bool open_tokenizers(struct flux *f, const char *model_dir, struct error *err)
+/* t5_length: of a synthetic tokenizer. */
+static bool open_tokenizers(struct flux *f, const char *model, int64_t t5_length,
+                            const struct flux_load *load, struct error *err)
 {
-    char *clip = xasprintf("%s/tokenizer", model_dir), *t5 = xasprintf("%s/tokenizer_2", model_dir);
-    bool ok = tokenizer_open_clip(&f->clip_tokenizer, clip, err) &&
-              tokenizer_open_t5(&f->t5_tokenizer, t5, err);
+    const struct flux_config *c = &f->parts.config;
+    char *clip = xasprintf("%s/tokenizer", model), *t5 = xasprintf("%s/tokenizer_2", model);
+    bool ok = load->is_dummy && !file_exists(clip)
+                  ? tokenizer_open_synthetic_clip(&f->clip_tokenizer, c->clip.vocab_size,
+                                                  c->clip.max_positions, err)
+                  : tokenizer_open_clip(&f->clip_tokenizer, clip, err);
+    ok =
+        ok && (load->is_dummy && !file_exists(t5)
+                   ? tokenizer_open_synthetic_t5(&f->t5_tokenizer, c->t5.vocab_size, t5_length, err)
+                   : tokenizer_open_t5(&f->t5_tokenizer, t5, err));
     free(clip);
     free(t5);
     return ok;
 }
 
-static bool is_folder(const char *path, struct error *err)
+bool flux_open_as(struct flux **out, struct backend *b, const char *model,
+                  const struct flux_load *load, struct error *err)
 {
-    struct stat st;
-    if (stat(path, &st) != 0) {
-        return fail(err, ERR_NOT_FOUND, "%s: no such model folder", path);
-    }
-    return S_ISDIR(st.st_mode) || fail(err, ERR_INVALID, "%s: is a file, not a model folder", path);
-}
-
-bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err)
-{
+    static const struct flux_load CHECKPOINT = {0};
+    int64_t t5_length = 0;
+    load = load != NULL ? load : &CHECKPOINT;
     *out = NULL;
     struct flux *f = xcalloc(1, sizeof *f);
     f->backend = b;
-    bool ok = is_folder(model_dir, err) && flux_config_read(&f->parts.config, model_dir, err) &&
-              open_tokenizers(f, model_dir, err);
+    bool ok = flux_config_of(&f->parts.config, &t5_length, model, load->is_dummy, load, err) &&
+              open_tokenizers(f, model, t5_length, load, err);
     if (ok) {
         f->info = flux_info_of(&f->parts.config, tokenizer_max_length(f->t5_tokenizer));
     }
     for (int part = 0; ok && part < N_PARTS; part++) {
-        ok = open_part(f, model_dir, (enum part)part, err);
+        ok = open_part(f, model, (enum part)part, load, err);
     }
     if (!ok) {
         flux_close(f);
@@ -104,6 +114,11 @@ bool flux_open(struct flux **out, struct backend *b, const char *model_dir, stru
     }
     *out = f;
     return true;
+}
+
+bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err)
+{
+    return flux_open_as(out, b, model_dir, NULL, err);
 }
 
 void flux_close(struct flux *f)

@@ -87,8 +87,24 @@ struct flux_result {
     char warning[256];    /* "" or what was cut or ignored, for the log line */
 };
 
+/* How a model is built; zero-initialised: from its checkpoint, all of it. */
+struct flux_load {
+    bool is_dummy;   /* random weights in place of the checkpoint's */
+    uint64_t seed;   /* of random weights */
+    bool has_layers; /* only the first n_double and n_single blocks of the transformer */
+    int64_t n_double, n_single;
+};
+
 /* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */
 bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err);
+
+/* The same in another way; load may be NULL. For a dummy the model's configs are enough, and a
+ * known name (flux_is_known) will do when there is no folder of that name; its weights are of the
+ * type that b computes in when that is bf16, else of the type that the configs say, and tokenizers
+ * that the folder lacks are synthetic. More blocks than the model has are refused with the field
+ * "num_layers". */
+bool flux_open_as(struct flux **out, struct backend *b, const char *model,
+                  const struct flux_load *load, struct error *err);
 void flux_close(struct flux *f); /* NULL is fine */
 
 const struct flux_info *flux_info(const struct flux *f);
@@ -131,6 +147,7 @@ struct flux_plan_query {
     int width_px, height_px, steps, max_sequence_length, batch;
     bool with_cfg;
     enum dtype compute;
+    struct flux_load load;
 };
 
 bool flux_plan(const char *model, const struct flux_plan_query *query, struct flux_plan *plan,

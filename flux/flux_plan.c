@@ -1,7 +1,5 @@
 /* What a model would need on any device: the configs are bound to shapes without values, and the
  * pipeline itself runs over the counting back end. */
-#include "base/buf.h"
-#include "flux/flux_known.h"
 #include "flux/model.h"
 #include "tensor/plan.h"
 
@@ -12,16 +10,18 @@ static void count_part(struct flux_plan_part *part, const char *name, const stru
 }
 
 /* Bind one part to shapes and note its size. */
-#define BIND_PART(index, name, call)                                    \
-    do {                                                                \
-        struct weights w;                                               \
-        weights_open_shapes(&w, &p->backend, m->config.weights[index]); \
-        call;                                                           \
-        count_part(&plan->parts[index], name, &w);                      \
-        weights_close(&w);                                              \
+#define BIND_PART(index, name, call)                                                         \
+    do {                                                                                     \
+        struct weights w;                                                                    \
+        weights_open_shapes(&w, &p->backend,                                                 \
+                            flux_weight_dtype(&m->config, index, load, p->backend.compute)); \
+        call;                                                                                \
+        count_part(&plan->parts[index], name, &w);                                           \
+        weights_close(&w);                                                                   \
     } while (0)
 
-static void bind_shapes(struct parts *m, struct plan *p, struct flux_plan *plan)
+static void bind_shapes(struct parts *m, struct plan *p, const struct flux_load *load,
+                        struct flux_plan *plan)
 {
     BIND_PART(CLIP, "text_encoder", clip_bind(&m->clip, &m->config.clip, &w));
     BIND_PART(T5, "text_encoder_2", t5_bind(&m->t5, &m->config.t5, &w));
@@ -66,9 +66,8 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
 {
     struct parts m = {0};
     *plan = (struct flux_plan){0};
-    int64_t t5_length = 0;
-    bool is_known = !file_exists(model) && flux_known_config(&m.config, &t5_length, model);
-    if (!is_known && !flux_config_read(&m.config, model, err)) {
+    int64_t t5_length;
+    if (!flux_config_of(&m.config, &t5_length, model, true, &query->load, err)) {
         return false;
     }
     struct flux_info info = flux_info_of(&m.config, t5_length);
@@ -78,7 +77,7 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     }
     struct plan p;
     plan_init(&p, q.compute);
-    bind_shapes(&m, &p, plan);
+    bind_shapes(&m, &p, &query->load, plan);
 
     struct flux_spec spec = {.n_prompts = 1,
                              .images_per_prompt = q.batch,

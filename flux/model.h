@@ -20,3 +20,12 @@ struct flux_info flux_info_of(const struct flux_config *c, int64_t t5_length);
 
 /* False, naming the field "size", when a model can't make pictures of that size. */
 bool flux_check_size(const struct flux_info *info, int width_px, int height_px, struct error *err);
+
+/* The configs of a folder, or of a known name if may_be_known and no such folder is there, cut down
+ * to the blocks that load asks for. *t5_length is 0 for a folder. */
+bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model, bool may_be_known,
+                    const struct flux_load *load, struct error *err);
+
+/* The type that a part's weights are loaded in. */
+enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
+                             const struct flux_load *load, enum dtype compute);

@@ -25,11 +25,10 @@ void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype)
 
 void weights_open_random(struct weights *w, struct backend *b, enum dtype dtype, uint64_t seed)
 {
-    *w = (struct weights){
-        .backend = b, .source = WEIGHTS_RANDOM, .dtype = dtype, .random = seed + 1};
+    *w = (struct weights){.backend = b, .source = WEIGHTS_RANDOM, .dtype = dtype, .seed = seed};
 }
 
-/* --- sources ----------------------------------------------------------------------------------*/
+/* --- problems ---------------------------------------------------------------------------------*/
 
 static void print_shape(struct buf *out, int rank, const int64_t *dims)
 {
@@ -47,34 +46,101 @@ static void problem(struct weights *w, const char *text)
     }
 }
 
-/* Uniform in [-1, 1), by the SplitMix64 mix of a counter. */
-static float random_float(uint64_t *state)
+/* --- random values ----------------------------------------------------------------------------*/
+
+/* Random bits index a table of values that are already in the tensor's type:
+ * billions of weights are then a matter of seconds. */
+enum { TABLE_BITS = 12, TABLE_SIZE = 1 << TABLE_BITS };
+
+/* The SplitMix64 mix of a counter. */
+static uint64_t random_next(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (float)((z ^ (z >> 31)) >> 40) * 0x1p-23f - 1.0f;
+    return z ^ (z >> 31);
 }
 
-/* Values that keep activations near unit size: norm scales about 1, the rest with variance 1 /
- * fan-in (a uniform number in +-sqrt(3 / n) has variance 1 / n). */
-static struct tensor make_random(struct weights *w, enum weight_use use, struct shape shape,
+/* A generator of each parameter's own, so that one does not depend on which others are loaded. */
+static uint64_t random_of(uint64_t seed, const char *name)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (; *name != '\0'; name++) {
+        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    }
+    return h ^ seed;
+}
+
+/* Layers that add to a residual stream are small, so that dozens of them do not let it grow; so
+ * are those that make the pipeline's outputs. */
+static float damping(const char *name)
+{
+    static const char *const OUTPUTS[] = {
+        ".out_proj.weight", ".fc2.weight",      ".SelfAttention.o.weight",
+        ".wo.weight",       ".to_out.0.weight", ".to_add_out.weight",
+        ".net.2.weight",    "proj_out.weight",  ".conv2.weight",
+    };
+    for (size_t i = 0; i < sizeof OUTPUTS / sizeof OUTPUTS[0]; i++) {
+        size_t size = strlen(name), tail = strlen(OUTPUTS[i]);
+        if (size >= tail && strcmp(name + size - tail, OUTPUTS[i]) == 0) {
+            return 0.25f;
+        }
+    }
+    return 1.0f;
+}
+
+/* Values are uniform in +-sqrt(3 / fan-in), whose variance is 1 / fan-in: a layer's outputs are
+ * then as large as its inputs. Norm scales are 1, biases nearly 0, table rows of unit variance. */
+static void fill_random(struct tensor t, enum weight_use use, const char *name, uint64_t seed)
+{
+    int64_t n = tensor_elements(t);
+    int64_t fan_in = t.rank > 1 && use != WEIGHT_TABLE ? n / t.dims[0] : 1;
+    bool is_vector = use == WEIGHT_VECTOR, is_scale = is_vector && strstr(name, "bias") == NULL;
+    float spread = is_scale    ? 0.0f
+                   : is_vector ? 0.02f
+                               : damping(name) * sqrtf(3.0f / (float)fan_in);
+    union {
+        uint32_t wide[TABLE_SIZE];
+        uint16_t narrow[TABLE_SIZE];
+    } table;
+    for (int i = 0; i < TABLE_SIZE; i++) {
+        float x = ((float)i + 0.5f) * 2.0f / TABLE_SIZE - 1.0f;
+        dtype_store(&table, t.dtype, i, (is_scale ? 1.0f : 0.0f) + spread * x);
+    }
+    uint64_t state = random_of(seed, name), bits = 0;
+    enum { DRAWS = 64 / TABLE_BITS };
+    bool is_wide = dtype_bytes(t.dtype) == sizeof(uint32_t);
+    for (int64_t i = 0; i < n; i++) {
+        bits = i % DRAWS == 0 ? random_next(&state) : bits >> TABLE_BITS;
+        if (is_wide) {
+            ((uint32_t *)t.data)[i] = table.wide[bits % TABLE_SIZE];
+        } else {
+            ((uint16_t *)t.data)[i] = table.narrow[bits % TABLE_SIZE];
+        }
+    }
+}
+
+static struct tensor make_random(const struct weights *w, enum weight_use use, struct shape shape,
                                  const char *name)
 {
     struct tensor t = tensor_make(NULL, w->dtype, shape);
     t.data = xmalloc(tensor_bytes(t));
-    w->made = xrealloc(w->made, (w->n_made + 1) * sizeof *w->made);
-    w->made[w->n_made++] = t.data;
-    int64_t n = tensor_elements(t);
-    int64_t fan_in = shape.rank > 1 && use != WEIGHT_TABLE ? n / shape.dims[0] : 1;
-    bool is_scale = use == WEIGHT_VECTOR && strstr(name, "bias") == NULL;
-    float spread = use == WEIGHT_VECTOR ? 0.02f : sqrtf(3.0f / (float)fan_in);
-    for (int64_t i = 0; i < n; i++) {
-        dtype_store(t.data, t.dtype, i,
-                    (is_scale ? 1.0f : 0.0f) + spread * random_float(&w->random));
-    }
+    fill_random(t, use, name, w->seed);
     return t;
 }
+
+/* What the back end keeps in place has to stay until it is closed; of the rest it has a copy. */
+static void keep_or_free(struct weights *w, void *made, const void *adopted)
+{
+    if (made != adopted) {
+        free(made);
+        return;
+    }
+    w->made = xrealloc(w->made, (w->n_made + 1) * sizeof *w->made);
+    w->made[w->n_made++] = made;
+}
+
+/* --- files ------------------------------------------------------------------------------------*/
 
 /* The host tensor of that name and shape; false when it is not to be had (and noted). */
 static bool find(struct weights *w, struct shape shape, const char *name, struct tensor *host)
@@ -142,6 +208,9 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
         (void)error_prefix(&err, "%s", name);
         problem(w, err.text);
     }
+    if (w->source == WEIGHTS_RANDOM) {
+        keep_or_free(w, host.data, out->data);
+    }
 }
 
 float *weights_host(struct weights *w, struct shape shape, const char *format, ...)
@@ -164,6 +233,9 @@ float *weights_host(struct weights *w, struct shape shape, const char *format, .
     w->bytes += tensor_bytes(host);
     for (int64_t i = 0; host.data != NULL && i < n; i++) {
         values[i] = dtype_load(host.data, host.dtype, i);
+    }
+    if (w->source == WEIGHTS_RANDOM) {
+        free(host.data);
     }
     return values;
 }

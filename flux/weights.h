@@ -12,7 +12,7 @@
 enum weights_source {
     WEIGHTS_FILE,   /* a checkpoint part */
     WEIGHTS_SHAPES, /* nothing is read: for the plan */
-    WEIGHTS_RANDOM, /* seeded values of realistic size: for benchmarks without a checkpoint */
+    WEIGHTS_RANDOM, /* seeded values of realistic size: dummy models, benchmarks */
 };
 
 struct weights {
@@ -20,8 +20,8 @@ struct weights {
     enum weights_source source;
     struct safetensors *file; /* owned; WEIGHTS_FILE only */
     enum dtype dtype;         /* of made-up tensors; files know theirs */
-    uint64_t random;          /* state of the generator */
-    void **made;              /* owned random host tensors */
+    uint64_t seed;            /* of random tensors */
+    void **made;              /* owned: random tensors that the back end reads in place */
     size_t n_made;
     struct buf problems; /* one per line */
     int n_problems;
@@ -32,7 +32,8 @@ struct weights {
 /* A part's weights: DIR/BASE.safetensors or its shards. */
 bool weights_open(struct weights *w, struct backend *b, const char *dir, const char *base,
                   struct error *err);
-/* Shapes only, or random values, stored as dtype. */
+/* Shapes only, or random values, stored as dtype. A parameter's values depend on seed, its name,
+ * shape and dtype alone. */
 void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype);
 void weights_open_random(struct weights *w, struct backend *b, enum dtype dtype, uint64_t seed);
 

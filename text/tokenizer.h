@@ -26,6 +26,13 @@ bool tokenizer_open_t5(struct tokenizer **out, const char *folder, struct error 
 bool tokenizer_open_gpt2(struct tokenizer **out, const char *folder, struct error *err);
 /* The gpt2 vocabulary that is linked into the program. */
 bool tokenizer_open_gpt2_builtin(struct tokenizer **out, struct error *err);
+/* Tokenizers without any file, for models of random weights: pieces of words, hashed to ids below
+ * vocabulary_size, with the special tokens where the real ones have them. max_length as
+ * tokenizer_max_length() will tell it. ERR_INVALID when the vocabulary has no room. */
+bool tokenizer_open_synthetic_clip(struct tokenizer **out, int64_t vocabulary_size,
+                                   int64_t max_length, struct error *err);
+bool tokenizer_open_synthetic_t5(struct tokenizer **out, int64_t vocabulary_size,
+                                 int64_t max_length, struct error *err);
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
 /* Append the ids of text[0..size) (UTF-8; malformed bytes count as U+FFFD) with the special
