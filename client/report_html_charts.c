@@ -3,7 +3,11 @@
 
 #include <math.h>
 
+#include "base/clock.h"
 #include "client/report_html_card.h"
+
+#define LATE_MS ((double)METRICS_LATE_NS / (double)NS_PER_MS)
+#define LEAST_LEVEL 1e-9 /* below it are rounding errors of sums */
 
 /* ---- latency over time ---------------------------------------------------------------------- */
 
@@ -46,6 +50,8 @@ static void put_dots(struct report_html_chart *c, const struct report_html_data 
 {
     for (size_t i = 0; i < d->n_samples; i++) {
         const struct report_html_sample *s = &d->samples[i];
+        if (k == REPORT_HTML_LATENCY && s->ms[REPORT_HTML_RESPONSE] - s->ms[k] <= LATE_MS)
+            continue; /* it would lie on the other dot */
         buf_printf(c->out, "<circle class=\"dot s%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>", k,
                    report_html_chart_x(c, s->due_s), report_html_chart_y(c, s->ms[k]));
         report_html_number(c->out, s->due_s);
@@ -131,14 +137,24 @@ static double level_of(const struct report_html_column *c, size_t kind)
     return kind == SENT ? c->in_flight : kind == QUEUED ? c->queued : c->waiting;
 }
 
+/* Steps from column to column; where the level is 0 there is no line either. */
 static void put_level(struct report_html_chart *c, const struct report_html_data *d, size_t kind)
 {
-    buf_printf(c->out, "<path class=\"area %s\" d=\"M%.1f %.1f", LEVEL[kind].class, c->left,
-               c->bottom);
-    for (size_t i = 0; i < REPORT_HTML_COLUMNS; i++)
-        buf_printf(c->out, "V%.1fH%.1f", report_html_chart_y(c, level_of(&d->columns[i], kind)),
-                   report_html_chart_x(c, report_html_data_column_s(d, i, 1)));
-    buf_printf(c->out, "V%.1fz\"/>\n", c->bottom);
+    bool is_open = false;
+    buf_printf(c->out, "<path class=\"area %s\" d=\"", LEVEL[kind].class);
+    for (size_t i = 0; i <= REPORT_HTML_COLUMNS; i++) {
+        double level = i < REPORT_HTML_COLUMNS ? level_of(&d->columns[i], kind) : 0;
+        if (level > LEAST_LEVEL && !is_open)
+            buf_printf(c->out, "M%.1f %.1f",
+                       report_html_chart_x(c, report_html_data_column_s(d, i, 0)), c->bottom);
+        if (level > LEAST_LEVEL)
+            buf_printf(c->out, "V%.1fH%.1f", report_html_chart_y(c, level),
+                       report_html_chart_x(c, report_html_data_column_s(d, i, 1)));
+        else if (is_open)
+            buf_printf(c->out, "V%.1f", c->bottom);
+        is_open = level > LEAST_LEVEL;
+    }
+    buf_puts(c->out, "\"/>\n");
 }
 
 static void put_levels(struct buf *out, const struct report_html_data *d)

@@ -13,6 +13,8 @@ static void put_marks(struct report_html_chart *c, const double *sorted, size_t 
     static const double RANKS[] = {50, 95, 99};
     double last = -INFINITY;
     for (size_t i = 0; i < sizeof RANKS / sizeof RANKS[0]; i++) {
+        if (n < quantile_needs(RANKS[i]))
+            break; /* and even more so the next ones */
         double x = report_html_chart_x(c, stats_percentile(sorted, n, RANKS[i]));
         buf_printf(c->out, "<path class=\"mark\" d=\"M%.1f %.1fV%.1f\"/>", x, c->top - 4,
                    c->bottom);

@@ -81,14 +81,18 @@ static void put_tile(struct buf *out, const struct tile *tile, const struct metr
 {
     const struct quantile *q = tile->index >= 0 ? &v->quantiles[tile->index] : NULL;
     buf_printf(out, "<div class=\"tile\"><span>%s</span><b>", tile->title);
+    if (q && (isnan(q->low) || isnan(q->high))) {
+        buf_printf(out, "n&lt;%zu</b><small>too few requests</small></div>\n",
+                   quantile_needs(QUANTILE_RANKS[tile->index]));
+        return;
+    }
     report_html_number(out, q ? q->value : v->stats.avg);
     buf_printf(out, " <em>%s</em></b><small>", tile->unit);
-    if (q && !isnan(q->low) && !isnan(q->high)) {
+    if (q) {
+        buf_puts(out, "95 %: ");
         report_html_number(out, q->low);
         buf_puts(out, " – ");
         report_html_number(out, q->high);
-    } else if (q) {
-        buf_printf(out, "interval needs %zu requests", quantile_needs(QUANTILE_RANKS[tile->index]));
     } else {
         buf_puts(out, "over the whole run");
     }
@@ -186,8 +190,8 @@ static void put_interval(struct buf *out, const struct metric_value *v, size_t i
     if (!q) {
         buf_puts(out, "<td></td><td></td>");
     } else if (isnan(q->low) || isnan(q->high)) {
-        put_cell(out, q->value);
-        buf_printf(out, "<td class=\"weak\">n&lt;%zu</td>", quantile_needs(QUANTILE_RANKS[index]));
+        buf_printf(out, "<td class=\"weak\">n&lt;%zu</td><td></td>",
+                   quantile_needs(QUANTILE_RANKS[index]));
     } else {
         char *low = report_format_number(q->low), *high = report_format_number(q->high);
         put_cell(out, q->value);
@@ -209,9 +213,8 @@ static void put_percentiles(struct buf *out, const struct metrics *m)
     }
     if (!is_any)
         return;
-    buf_puts(out,
-             "<h2>Percentiles with 95 % intervals</h2>\n<p class=\"about\">n&lt;N: an interval "
-             "takes N requests.</p>\n<div class=\"scroll\"><table><thead><tr><th></th>");
+    buf_puts(out, "<h2>Percentiles with 95 % intervals</h2>\n<p class=\"about\">n&lt;N: it takes N "
+                  "requests to know.</p>\n<div class=\"scroll\"><table><thead><tr><th></th>");
     for (size_t k = 0; k < N_SHOWN; k++)
         buf_printf(out, "<th>%s <small>ms</small></th><th>95 %% interval</th>",
                    metric_find(SHOWN[k])->name);
