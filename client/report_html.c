@@ -140,8 +140,10 @@ static void put_verdict(struct buf *out, const struct json *summary, const struc
     }
     buf_puts(out, "</b>\n");
     put_count(out, n_failed, "errors");
-    put_count(out, n_late, "late");
-    put_count(out, n_unsent, "unsent");
+    if (metrics_get(m, "late_request_count")) /* other programs' summaries don't tell */
+        put_count(out, n_late, "late");
+    if (metrics_get(m, "unsent_request_count"))
+        put_count(out, n_unsent, "unsent");
     if (n_canceled > 0)
         put_count(out, n_canceled, "canceled");
     buf_puts(out, "</section>\n");

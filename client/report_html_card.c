@@ -36,7 +36,7 @@ double report_html_data_column_s(const struct report_html_data *d, size_t i, dou
 
 struct report_html_axis report_html_time_axis(const struct report_html_data *d)
 {
-    return (struct report_html_axis){0, d->to_s - d->from_s, false};
+    return (struct report_html_axis){.to = d->to_s - d->from_s};
 }
 
 void report_html_strip_begin(struct report_html_chart *c, double from_s, double to_s)

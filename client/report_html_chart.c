@@ -57,7 +57,8 @@ void report_html_number(struct buf *out, double value)
 
 struct report_html_axis report_html_axis_for(double least, double greatest)
 {
-    struct report_html_axis a = {least, greatest, least > 0 && greatest > LOG_FROM_RATIO * least};
+    struct report_html_axis a = {least, greatest, least > 0 && greatest > LOG_FROM_RATIO * least,
+                                 false};
     if (a.is_log) {
         a.to *= HEADROOM;
         a.from /= HEADROOM;
@@ -72,7 +73,7 @@ struct report_html_axis report_html_axis_for(double least, double greatest)
 
 struct report_html_axis report_html_axis_from_zero(double greatest)
 {
-    return (struct report_html_axis){0, greatest > 0 ? greatest * HEADROOM : 1, false};
+    return (struct report_html_axis){.to = greatest > 0 ? greatest * HEADROOM : 1};
 }
 
 static double share(const struct report_html_axis *a, double value)
@@ -144,6 +145,8 @@ static void put_ticks(struct report_html_chart *c, bool is_x)
         return;
     }
     double step = nice_step(a->to - a->from, is_x ? TICKS_X : TICKS_Y);
+    if (a->is_count && step < 1)
+        step = 1;
     for (double i = ceil(a->from / step); i * step <= a->to; i++)
         put_tick(c, is_x, i * step);
 }

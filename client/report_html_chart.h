@@ -10,6 +10,7 @@
 struct report_html_axis {
     double from, to; /* from < to; both above 0 when is_log */
     bool is_log;
+    bool is_count; /* no ticks between whole numbers */
 };
 
 /* One chart; positions are units of its view box, y downwards. */

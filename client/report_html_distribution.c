@@ -43,6 +43,7 @@ void report_html_histogram(struct buf *out, const struct report_html_data *d)
         most = counts[bin] > most ? counts[bin] : most;
     }
     c.y = report_html_axis_from_zero((double)most);
+    c.y.is_count = true;
     report_html_card_begin(out, "Distribution", false);
     report_html_card_key(out, "s0", REPORT_HTML_SERIES_NAME[REPORT_HTML_RESPONSE]);
     report_html_card_chart(out);
@@ -111,7 +112,7 @@ void report_html_cdf(struct buf *out, const struct report_html_data *d)
     struct report_html_chart c = {
         .out = out, .width = REPORT_HTML_HALF, .height = REPORT_HTML_HEIGHT};
     c.x = report_html_axis_for(least, greatest);
-    c.y = (struct report_html_axis){0, 100, false};
+    c.y = (struct report_html_axis){.to = 100};
     report_html_card_begin(out, "Cumulative distribution", false);
     report_html_card_series(out, d);
     bool has_band = d->n_samples >= quantile_needs(50);

@@ -124,6 +124,10 @@ class Page:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.ask("Emulation.setEmulatedMedia", features=[feature])
 
+    def use_width(self, width):
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=800,
+                 deviceScaleFactor=1, mobile=False)
+
     def screenshot(self, width, height, scale=1):
         """The upper part of the page as a PNG."""
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
