@@ -61,6 +61,6 @@ const char *const REPORT_HTML_STYLE[] = {
     ".gallery figcaption{padding:8px 10px;font-size:12.5px;line-height:1.35}.gallery p{margin:0 0 4px;display:-webkit-box;"
     "-webkit-line-clamp:3;-webkit-box-orient:vertical;overflow:hidden;overflow-wrap:anywhere}small{color:var(--soft)}",
     "footer{margin-top:32px;color:var(--soft);font-size:12.5px}",
-    "@media(max-width:760px){.charts{grid-template-columns:1fr}main{padding:18px 12px}}",
+    "@media(max-width:760px){.charts{grid-template-columns:1fr}main{padding:18px 12px}.wide{overflow-x:auto}.wide svg{width:760px}}",
     "@media print{body{background:#fff}.card,.scroll,.tile{break-inside:avoid}}", NULL};
 /* clang-format on */
