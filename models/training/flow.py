@@ -144,7 +144,7 @@ def load_averaged(folder, checkpoint):
 
 
 class Trainer:
-    def __init__(self, folder, checkpoint, rate=3e-3, seed=21):
+    def __init__(self, folder, checkpoint, is_compiled=True, rate=3e-3, seed=21):
         self.checkpoint, self.model = checkpoint, Model(folder)
         self.latents = latents.load(os.path.join(folder, "latents.pt"))
         named = list(self.model.named_parameters())
@@ -159,8 +159,11 @@ class Trainer:
         self.n_steps = self.n_samples = 0
         self.random = random.Random(seed)
         torch.manual_seed(seed)
-        # Fused element-wise code takes a quarter off the step; it is made for the usual size alone.
-        self.compiled = torch.compile(self.model.transformer)
+        # Fused element-wise code takes a quarter off the step, and minutes to make, so it is made for
+        # the usual size alone.
+        self.usual = self.model.transformer
+        if is_compiled:
+            self.usual = torch.compile(self.model.transformer)
         if os.path.exists(checkpoint):
             self.resume()
         elif os.path.exists(start_name(checkpoint)):
@@ -193,7 +196,7 @@ class Trainer:
         text = self.model.encode(texts)
         usual = (rows, columns) == (GRID, GRID)
         with fast_arithmetic():
-            guess = predict(self.compiled if usual else self.model.transformer,
+            guess = predict(self.usual if usual else self.model.transformer,
                             (1 - share) * x0 + share * noise, t, torch.ones(batch), text, rows,
                             columns)
         losses = (guess.float() - (noise - x0)).square().mean((1, 2))
@@ -216,10 +219,11 @@ def final_name(checkpoint):
     return checkpoint + ".final"
 
 
-def train(folder, checkpoint, minutes=None, n_steps=None, batch=32, save_s=240, report_s=60):
+def train(folder, checkpoint, minutes=None, n_steps=None, batch=32, is_compiled=True, save_s=240,
+          report_s=60):
     """Train on from the checkpoint, if there is one. Two files are written: `checkpoint` in the
     steady part of the rate, from which to go on later, and final_name of it at the end."""
-    trainer = Trainer(folder, checkpoint)
+    trainer = Trainer(folder, checkpoint, is_compiled)
     progress = Progress(n_steps, minutes)
     if trainer.n_steps:
         progress.warm_steps = 1

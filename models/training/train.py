@@ -95,7 +95,7 @@ class Chain:
 
     def flow(self):
         flow.train(self.model, self.checkpoint["flow"], batch=8 if self.is_smoke else 32,
-                   **self.budget("flow"))
+                   is_compiled=not self.is_smoke, **self.budget("flow"))
 
     def guidance(self):
         distill.train(self.model, self.flow_result(), self.checkpoint["guidance"],

@@ -90,11 +90,38 @@ def test_packing_is_undone_by_unpacking():
     assert torch.equal(flow.unpack(flow.pack(z), 3, 2), z)
 
 
+def test_the_mapping_is_read_back_from_the_encoder(mapping):
+    vae = autoencoder.build()
+    autoencoder.set_encoder(vae, mapping)
+    again = latents.of_encoder(vae.encoder)
+    assert torch.equal(again.weight, mapping.weight) and torch.equal(again.bias, mapping.bias)
+
+
+def test_every_size_is_drawn_with_upright_objects():
+    s = scenes.Scene("things", 1, background="blue", things=[("circle", "red", 1)])
+    for width, height in ((256, 512), (512, 256)):
+        image = pictures.render(s, width, height)
+        assert image.shape == (height, width, 3)
+        red = (image[:, :, 0] > 150) & (image[:, :, 2] < 100)
+        assert abs(red.any(0).sum() - red.any(1).sum()) <= 2
+
+
+def train(*options):
+    subprocess.run([sys.executable, os.path.join(TRAINING, "train.py"), "--smoke",
+                    *map(str, options)], check=True, timeout=SMOKE_LIMIT_S)
+
+
 def test_smoke_run_writes_a_folder_that_the_stock_pipeline_draws_with(tmp_path):
     out = tmp_path / "model"
-    subprocess.run([sys.executable, os.path.join(TRAINING, "train.py"), "--smoke",
-                    "--work", str(tmp_path / "work"), "--out", str(out)],
-                   check=True, timeout=SMOKE_LIMIT_S)
+    train("--work", tmp_path / "work", "--out", out)
+    # and another run goes on from it
+    train("--work", tmp_path / "again", "--start-from", out, "--out", tmp_path / "further")
+    a, b = (f / "transformer/diffusion_pytorch_model.safetensors"
+            for f in (out, tmp_path / "further"))
+    assert a.stat().st_size == b.stat().st_size and a.read_bytes() != b.read_bytes()
+    for part in ("tokenizer", "tokenizer_2"):
+        for file in (out / part).iterdir():
+            assert file.read_bytes() == (tmp_path / "further" / part / file.name).read_bytes()
     from diffusers import FluxPipeline
     pipeline = FluxPipeline.from_pretrained(str(out), torch_dtype=torch.float32)
     assert sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) <= 30_000_000
