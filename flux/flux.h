@@ -134,6 +134,7 @@ struct flux_plan {
         double flops;     /* of one call: encode one prompt, one denoising step, decode one image */
     } parts[4];
     int width_px, height_px, steps; /* as asked for, or the model's */
+    int64_t n_double, n_single;     /* blocks of the transformer */
     double flops_per_step, flops_per_image;
     int64_t n_parameters;
     size_t weight_bytes, scratch_bytes;

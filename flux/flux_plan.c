@@ -105,6 +105,8 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     plan->parts[T5].flops = r.plan_flops.t5;
     plan->parts[TRANSFORMER].flops = r.plan_flops.step / (q.with_cfg ? 2 : 1);
     plan->parts[VAE].flops = r.plan_flops.vae;
+    plan->n_double = m.config.transformer.n_double;
+    plan->n_single = m.config.transformer.n_single;
     plan->width_px = q.width_px;
     plan->height_px = q.height_px;
     plan->steps = q.steps;

@@ -10,9 +10,9 @@
 #include "image/image.h"
 #include "server/backends.h"
 #include "server/commands.h"
+#include "server/find_model.h"
 #include "server/generate_options.h"
 #include "server/interrupt.h"
-#include "server/model_dir.h"
 
 enum { MAX_INPUT_SIDE_PX = 16384 };
 
@@ -191,11 +191,14 @@ static void print_times(const struct flux_result *result)
 static bool generate(struct run *r, struct error *err)
 {
     struct flux_spec spec;
+    const struct flux_load *load = &r->options.load;
+    enum model_content content = load->is_dummy ? MODEL_CONFIGS : MODEL_ALL;
     enum image_format format = IMAGE_UNKNOWN;
+    load_options_warn(load);
     if (!generate_options_format(r->options.output, &format, err) ||
-        !model_dir_find(&r->model_dir, r->options.model_path, MODEL_ALL, err) ||
+        !find_model(&r->model_dir, r->options.model_path, content, err) ||
         !backends_open(&r->backend, &r->options.backend, err) ||
-        !flux_open(&r->model, r->backend, r->model_dir.data, err))
+        !flux_open_as(&r->model, r->backend, r->model_dir.data, load, err))
         return false;
     interrupt_defer(r->interrupt);
     if (!make_spec(r, &spec, err) || !compute(r, &spec, err) || !write_images(r, format, err))

@@ -17,6 +17,9 @@ static const struct option OPTIONS[] = {
      .help =
          "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
          "the embedded small model"},
+    {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
+     .help = LOAD_FORMAT_HELP},
+    {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},
     {"--prompt", NULL, "TEXT", ARG_LIST, AT(prompts), .group = "Image",
      .help = "what to show; each one is a row of the batch. Required"},
     {"--prompt-2", NULL, "TEXT", ARG_LIST, AT(prompts_2),
@@ -68,7 +71,7 @@ static const struct option OPTIONS[] = {
 enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
 
 /* What the command line alone can tell, before a model is loaded. */
-static bool check(const struct generate_options *o, struct error *err)
+static bool check(struct generate_options *o, struct error *err)
 {
     if (o->prompts.n_items == 0)
         return fail_field(err, "--prompt", "--prompt is missing");
@@ -83,7 +86,7 @@ static bool check(const struct generate_options *o, struct error *err)
     }
     if (o->strength >= 0 && !o->image)
         return fail_field(err, "--strength", "--strength needs an --image");
-    return true;
+    return load_options_read(&o->load, &o->load_wish, err);
 }
 
 bool generate_options_parse(struct generate_options *options, int argc, char **argv, int first,

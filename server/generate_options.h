@@ -5,12 +5,15 @@
 #include "base/buf.h"
 #include "image/image.h"
 #include "server/backends.h"
+#include "server/load_options.h"
 
 #define GENERATE_DEFAULT_STRENGTH 0.6 /* as FluxImg2ImgPipeline of diffusers */
 
 /* Numbers below 0 (counts: below 1) were not given and take the model's default. */
 struct generate_options {
     const char *model_path, *seed, *image, *output, *dump_path;
+    struct load_wish load_wish;
+    struct flux_load load; /* what load_wish says */
     struct arg_list prompts, prompts_2, negatives, negatives_2;
     int64_t n, width_px, height_px, steps, max_sequence_length, quality;
     double guidance_scale, true_cfg_scale, strength;

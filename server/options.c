@@ -16,6 +16,10 @@ static const struct option OPTIONS[] = {
      .help =
          "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
          "the embedded small model"},
+    {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
+     .env = "FLUXSERVE_LOAD_FORMAT", .help = LOAD_FORMAT_HELP},
+    {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers),
+     .env = "FLUXSERVE_NUM_LAYERS", .help = NUM_LAYERS_HELP},
     {"--served-model-name", NULL, "NAME", ARG_LIST, AT(served_names),
      .env = "FLUXSERVE_SERVED_MODEL_NAME",
      .help = "name of the model in answers and /v1/models (default: the model path as given)"},
@@ -121,7 +125,7 @@ static bool check(struct server_options *o, struct error *err)
                           "of a request find room",
                           (long long)o->store_images, (long long)o->limits.max_n);
     }
-    return check_gpus(o, err);
+    return check_gpus(o, err) && load_options_read(&o->load, &o->load_wish, err);
 }
 
 bool options_parse(struct server_options *options, int argc, char **argv, int first,

@@ -4,9 +4,12 @@
 #include "base/args.h"
 #include "server/backends.h"
 #include "server/images_api.h"
+#include "server/load_options.h"
 
 struct server_options {
     const char *model_path; /* NULL: the embedded model */
+    struct load_wish load_wish;
+    struct flux_load load; /* what load_wish says */
     struct arg_list served_names;
     bool is_strict;
     const char *host;

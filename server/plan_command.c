@@ -6,8 +6,9 @@
 #include "base/json.h"
 #include "server/backends.h"
 #include "server/commands.h"
+#include "server/find_model.h"
 #include "server/images_api.h"
-#include "server/model_dir.h"
+#include "server/load_options.h"
 #include "server/plan_fit.h"
 
 enum { N_PARTS = 4 };
@@ -15,6 +16,7 @@ enum { N_PARTS = 4 };
 struct config {
     const char *model_path, *size, *device_memory;
     int64_t steps, max_sequence_length, batch;
+    struct load_wish load_wish;
     struct backends_wish backend;
     bool with_cfg, wants_json, wants_help;
 };
@@ -26,6 +28,10 @@ static const struct option OPTIONS[] = {
      .help =
          "model directory or owner/name[@revision] of a hub; its configs are enough. Without it "
          "the embedded small model. FLUX.1-dev's and FLUX.1-schnell's are built in"},
+    {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
+     .help = "auto counts weights in the configs' types, dummy in those that random weights are "
+             "made in: bf16 under --dtype bf16 (default auto)"},
+    {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},
     {"--size", NULL, "WxH", ARG_STRING, AT(size),
      .help = "size of the image in pixels (default: the model's)"},
     {"--steps", "--num-inference-steps", "N", ARG_INT, AT(steps), 1, FLUX_MAX_STEPS,
@@ -133,16 +139,6 @@ static void print_json(const struct flux_plan *p, const struct plan_fit *fit)
 
 /* --- the command -------------------------------------------------------------------------------*/
 
-/* Built-in configs are as good as the hub's: no request is made for them. */
-static bool find_model(struct buf *dir, const char *path, struct error *err)
-{
-    if (path && flux_is_known(path) && !file_exists(path)) {
-        buf_puts(dir, path);
-        return true;
-    }
-    return model_dir_find(dir, path, MODEL_CONFIGS, err);
-}
-
 static bool plan(const struct config *c, struct error *err)
 {
     struct flux_plan_query query = {.steps = (int)c->steps,
@@ -154,6 +150,8 @@ static bool plan(const struct config *c, struct error *err)
         return fail_field(err, "--size", "--size is '%s': must be WIDTHxHEIGHT, as in 1024x1024",
                           c->size);
     }
+    if (!load_options_read(&query.load, &c->load_wish, err))
+        return false;
     size_t device_bytes = 0;
     if (c->device_memory && !plan_fit_parse(c->device_memory, &device_bytes)) {
         return fail_field(err, "--device-memory",
@@ -163,7 +161,8 @@ static bool plan(const struct config *c, struct error *err)
     struct buf dir = {0};
     struct flux_plan result = {0};
     struct plan_fit fit = {0};
-    bool ok = find_model(&dir, c->model_path, err) && flux_plan(dir.data, &query, &result, err) &&
+    bool ok = find_model(&dir, c->model_path, MODEL_CONFIGS, err) &&
+              flux_plan(dir.data, &query, &result, err) &&
               (!device_bytes || plan_fit(&fit, dir.data, &query, &result, device_bytes, err));
     if (ok && c->wants_json)
         print_json(&result, device_bytes ? &fit : NULL);

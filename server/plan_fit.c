@@ -80,8 +80,28 @@ static bool try_sizes(struct plan_fit *fit, const char *model, const struct flux
     return true;
 }
 
+/* As many blocks as fit, doubles and singles in the model's proportion. */
+static bool try_layers(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
+                       const struct flux_plan *plan, struct error *err)
+{
+    int before = fit->n_remedies;
+    for (int64_t n = plan->n_double - 1; n > 0 && fit->n_remedies == before; n--) {
+        struct flux_plan_query q = *query;
+        char options[64];
+        q.load.has_layers = true;
+        q.load.n_double = n;
+        q.load.n_single = n * plan->n_single / plan->n_double;
+        snprintf(options, sizeof options, "--num-layers %lld,%lld", (long long)n,
+                 (long long)q.load.n_single);
+        if (!try_options(fit, model, &q, options, err))
+            return false;
+    }
+    return true;
+}
+
 static bool try_remedies(struct plan_fit *fit, const char *model,
-                         const struct flux_plan_query *query, struct error *err)
+                         const struct flux_plan_query *query, const struct flux_plan *plan,
+                         struct error *err)
 {
     struct flux_plan_query q = *query;
     if (query->compute == DTYPE_F32) {
@@ -95,7 +115,7 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
         if (!try_options(fit, model, &q, "--batch 1", err))
             return false;
     }
-    return try_sizes(fit, model, query, err);
+    return try_sizes(fit, model, query, err) && try_layers(fit, model, query, plan, err);
 }
 
 bool plan_fit(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
@@ -106,7 +126,7 @@ bool plan_fit(struct plan_fit *fit, const char *model, const struct flux_plan_qu
     struct flux_plan_query q = *query;
     q.width_px = plan->width_px;
     q.height_px = plan->height_px;
-    return fit->total_bytes <= device_bytes || try_remedies(fit, model, &q, err);
+    return fit->total_bytes <= device_bytes || try_remedies(fit, model, &q, plan, err);
 }
 
 /* --- output ------------------------------------------------------------------------------------*/

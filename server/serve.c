@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/commands.h"
+#include "server/find_model.h"
 #include "server/listener.h"
-#include "server/model_dir.h"
 #include "server/options.h"
 #include "server/routes.h"
 #include "server/service.h"
@@ -84,6 +84,7 @@ static bool start(struct server *s, struct error *err)
     service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
     service->telemetry = telemetry_open();
     const struct worker_config worker = {.model_dir = s->model_dir.data,
+                                         .load = &o->load,
                                          .open_backend = open_backend,
                                          .ctx = s,
                                          .queue = service->queue,
@@ -217,10 +218,12 @@ int command_serve(int argc, char **argv, int first)
     }
     log_set_level((enum log_level)s.options.log_level);
     /* May download: Ctrl-C still ends the process here, and what is there is continued later. */
-    if (!model_dir_find(&s.model_dir, s.options.model_path, MODEL_ALL, &err)) {
+    enum model_content content = s.options.load.is_dummy ? MODEL_CONFIGS : MODEL_ALL;
+    if (!find_model(&s.model_dir, s.options.model_path, content, &err)) {
         options_free(&s.options);
         return complain(&err);
     }
+    load_options_warn(&s.options.load);
     take_signals(&s);
     raise_file_limit();
     if (!start(&s, &err)) {

@@ -89,7 +89,7 @@ static bool start_up(struct worker *w, struct error *err)
 {
     int64_t begun = clock_now_ns();
     if (!w->config.open_backend(w->config.ctx, &w->backend, err) ||
-        !flux_open(&w->model, w->backend, w->config.model_dir, err))
+        !flux_open_as(&w->model, w->backend, w->config.model_dir, w->config.load, err))
         return false;
     const struct flux_info *info = flux_info(w->model);
     log_info("model loaded path=%s parameters=%lld weight_mib=%.1f seconds=%.3f",

@@ -14,7 +14,8 @@ enum worker_state {
 };
 
 struct worker_config {
-    const char *model_dir;
+    const char *model_dir;        /* or a known name, for a dummy */
+    const struct flux_load *load; /* NULL: as it is */
     bool (*open_backend)(void *ctx, struct backend **out, struct error *err);
     void *ctx;
     struct queue *queue;

@@ -4,7 +4,7 @@
 #include "text/tokenizer_kind.h"
 #include "text/unicode.h"
 
-/* Longest piece of a word; English text then has about as many tokens as T5 makes of it. */
+/* Longest piece of a word: near the mean length of T5's tokens in English text. */
 enum { PIECE_CHARACTERS = 5 };
 
 struct synthetic {

@@ -1,12 +1,13 @@
-"""Models known by name, without a hub: planned from built-in configs."""
+"""Models without their checkpoint: planned from built-in configs, run with random weights."""
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from conftest import FLUXSERVE, ROOT
+from conftest import FLUXSERVE, MODEL, ROOT
 
 DEV, SCHNELL = "black-forest-labs/FLUX.1-dev", "black-forest-labs/FLUX.1-schnell"
 CONFIGS = ROOT / "tests/data/configs"
@@ -23,7 +24,8 @@ def fluxserve(tmp_path):
                               capture_output=True, text=True, timeout=300)
 
     yield run
-    assert not (tmp_path / "empty").exists()  # nothing was looked up or fetched
+    # nothing was looked up or fetched
+    assert not (tmp_path / "empty").exists()
 
 
 def plan(fluxserve, *arguments):
@@ -52,10 +54,12 @@ def test_plan_explains_what_does_not_fit(fluxserve):
 
 
 def test_named_options_do_make_it_fit(fluxserve):
-    """At 33 GiB the weights fit but f32 scratch does not: each remedy is tried as it is written."""
+    """At 33.5 GiB the weights fit but f32 scratch does not: each remedy is tried as it is written."""
     model = ("--model-path", DEV, "--device-memory", "33.5GiB")
     remedies = plan(fluxserve, *model)["device_memory"]["would_fit_with"]
-    assert {"--dtype bf16"} <= {remedy["options"] for remedy in remedies}
+    names = [remedy["options"] for remedy in remedies]
+    assert "--dtype bf16" in names and "--size 768x768" in names
+    assert any(name.startswith("--num-layers 1") for name in names)
     for remedy in remedies:
         memory = plan(fluxserve, *model, *remedy["options"].split())["device_memory"]
         assert memory["fits"], remedy
@@ -72,3 +76,65 @@ def test_a_malformed_memory_size_is_refused(fluxserve, size):
     done = fluxserve("plan", "--model-path", DEV, "--device-memory", size)
     assert done.returncode == 2
     assert "--device-memory" in done.stderr and "24GiB" in done.stderr
+
+
+# --- fewer blocks -----------------------------------------------------------------------------------
+
+
+def test_plan_counts_fewer_blocks(fluxserve):
+    whole, cut = (plan(fluxserve, "--model-path", DEV, *layers)
+                  for layers in ((), ("--num-layers", "1,2")))
+    assert cut["parts"]["text_encoder_2"] == whole["parts"]["text_encoder_2"]
+    assert cut["parts"]["transformer"]["parameters"] < whole["parts"]["transformer"]["parameters"] / 10
+    assert cut["flops_per_step"] < whole["flops_per_step"] / 10
+
+
+@pytest.mark.parametrize("command", [["plan"], ["generate", "--prompt", "x", "--load-format", "dummy"],
+                                     ["serve", "--port", "0", "--load-format", "dummy"]])
+def test_more_blocks_than_the_model_has_are_refused(fluxserve, command):
+    done = fluxserve(*command, "--model-path", DEV, "--num-layers", "19,39")
+    assert done.returncode == 2
+    assert "num_layers 19,39" in done.stderr and "19,38" in done.stderr
+
+
+# --- random weights ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def configs(tmp_path):
+    """The configs of a small model and nothing else."""
+    folder = tmp_path / "configs"
+    shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("*.safetensors", "tokenizer*"))
+    return folder
+
+
+def generate(fluxserve, model, output, *arguments):
+    done = fluxserve("generate", "--model-path", model, "--load-format", "dummy", "--prompt",
+                     "a red fox", "--seed", 1, "--width", 64, "--height", 64, "--steps", 2,
+                     "--output", output, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "pictures show nothing" in done.stderr
+    return output.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_configs_alone_give_the_same_picture_every_time(fluxserve, configs, tmp_path, dtype):
+    first = generate(fluxserve, configs, tmp_path / "1.png", "--dtype", dtype)
+    assert first == generate(fluxserve, configs, tmp_path / "2.png", "--dtype", dtype)
+    assert first != generate(fluxserve, configs, tmp_path / "3.png", "--dtype", dtype,
+                             "--num-layers", "1,0")
+
+
+def test_configs_alone_are_no_checkpoint(fluxserve, configs, tmp_path):
+    done = fluxserve("generate", "--model-path", configs, "--prompt", "x", "--output",
+                     tmp_path / "x.png")
+    assert done.returncode != 0 and "tokenizer" in done.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_server_runs_on_random_weights(start_server, configs):
+    server = start_server("--load-format", "dummy", "--num-layers", "1,1", "--model-path", configs)
+    status, _, answer = server.generate(prompt="any words, even \N{FOX FACE} and \u6c34", seed=3)
+    assert status == 200 and answer["data"][0]["b64_json"]
+    assert "weights are random" in server.log()
+    assert server.stop() == 0

@@ -110,9 +110,10 @@ static bool take_error(struct error *planned, struct error *err)
 
 void backend_close(struct backend *b) { (void)b; /* tests open none */ }
 
-bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err)
+bool flux_open_as(struct flux **out, struct backend *b, const char *model,
+                  const struct flux_load *load, struct error *err)
 {
-    (void)b, (void)model_dir;
+    (void)b, (void)model, (void)load;
     pthread_mutex_lock(&fake.mutex);
     while (fake.is_open_held)
         pthread_cond_wait(&fake.changed, &fake.mutex);

@@ -15,10 +15,10 @@ void fake_allow_steps(int n);
 void fake_wait_for_steps(int n);
 int fake_n_steps(void);
 
-/* The next flux_open() or flux_generate() fails so. */
+/* The next flux_open_as() or flux_generate() fails so. */
 void fake_fail_open(enum error_code code, const char *text);
 void fake_fail_generate(enum error_code code, const char *text);
 
-/* flux_open() waits until released. */
+/* flux_open_as() waits until released. */
 void fake_hold_open(void);
 void fake_release_open(void);

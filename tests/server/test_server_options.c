@@ -118,6 +118,26 @@ static void environment_twin_is_overridden_by_the_command_line(void **state)
     unsetenv("FLUXSERVE_STRICT_MODEL");
 }
 
+static void layers_are_two_numbers(void **state)
+{
+    (void)state;
+    struct server_options o;
+    struct error err = {0};
+    assert_true(parse(&o, &err,
+                      (const char *[MAX_WORDS]){"--load-format", "dummy", "--num-layers", "1,12"}));
+    assert_true(o.load.is_dummy && o.load.has_layers);
+    assert_int_equal(o.load.n_double, 1);
+    assert_int_equal(o.load.n_single, 12);
+    options_free(&o);
+    assert_true(parse(&o, &err, (const char *[MAX_WORDS]){NULL}));
+    assert_false(o.load.is_dummy || o.load.has_layers);
+    options_free(&o);
+    static const char *const BAD[] = {"", "1", "1,", ",1", "1,2,3", "1, 2", "-1,2", "1,99999"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        refuse((const char *[MAX_WORDS]){"--num-layers", BAD[i]}, "--num-layers", "must be D,S");
+    refuse((const char *[MAX_WORDS]){"--load-format", "random"}, "--load-format", "random");
+}
+
 /* --- generate ----------------------------------------------------------------------------------*/
 
 static void seed_lists_are_read(void **state)
@@ -186,6 +206,7 @@ int main(void)
         cmocka_unit_test(store_must_hold_one_request),
         cmocka_unit_test(model_may_have_several_names),
         cmocka_unit_test(environment_twin_is_overridden_by_the_command_line),
+        cmocka_unit_test(layers_are_two_numbers),
         cmocka_unit_test(seed_lists_are_read),
         cmocka_unit_test(output_names_are_numbered_before_the_dot),
         cmocka_unit_test(format_follows_the_extension),

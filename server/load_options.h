@@ -1,0 +1,26 @@
+/* How a model is loaded, as options say it: shared by the commands that load or plan one. */
+#pragma once
+
+#include "flux/flux.h"
+
+#define LOAD_FORMATS "auto|dummy"
+#define LOAD_FORMAT_HELP                                                                          \
+    "auto: the checkpoint's weights. dummy: random weights of the same shapes, for a known name " \
+    "or any directory with configs; nothing is downloaded but configs (default auto)"
+#define NUM_LAYERS_HELP \
+    "only the first D double and S single blocks of the transformer (default: all)"
+
+enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
+
+/* Fields as option tables fill them in. */
+struct load_wish {
+    int format;
+    const char *num_layers; /* "D,S" or NULL */
+};
+
+/* ERR_INVALID when --num-layers is malformed; whether the model has so many blocks is flux_open_as'
+ * question. */
+bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err);
+
+/* Warn that pictures of random weights show nothing. */
+void load_options_warn(const struct flux_load *load);
