@@ -128,7 +128,7 @@ static void put_log_ticks(struct report_html_chart *c, bool is_x, const struct r
     static const double FACTORS[] = {1, 2, 5};
     double decades = log10(a->to / a->from);
     size_t n_factors = decades * 3 <= MAX_LOG_TICKS + 2 ? 3 : 1;
-    for (double e = floor(log10(a->from)); e <= log10(a->to); e++) {
+    for (int e = (int)floor(log10(a->from)); e <= log10(a->to); e++) {
         for (size_t i = 0; i < n_factors; i++) {
             double value = FACTORS[i] * pow(10, e);
             if (value >= a->from && value <= a->to)
@@ -147,8 +147,9 @@ static void put_ticks(struct report_html_chart *c, bool is_x)
     double step = nice_step(a->to - a->from, is_x ? TICKS_X : TICKS_Y);
     if (a->is_count && step < 1)
         step = 1;
-    for (double i = ceil(a->from / step); i * step <= a->to; i++)
-        put_tick(c, is_x, i * step);
+    double first = ceil(a->from / step);
+    for (int i = 0; (first + i) * step <= a->to; i++)
+        put_tick(c, is_x, (first + i) * step);
 }
 
 /* ---- the chart ------------------------------------------------------------------------------ */

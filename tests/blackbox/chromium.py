@@ -27,8 +27,8 @@ needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is
 
 
 class Page:
-    """with Page(tmp_path) as page: page.open(url). Afterwards problems has what a developer would see
-    in the console (errors, exceptions, violations of the content policy), and requests all
+    """with Page(tmp_path) as page: page.open(url). Afterwards problems has what a developer would
+    see in the console (errors, exceptions, violations of the content policy), and requests all
     addresses that were asked for, data: ones left out."""
 
     def __init__(self, folder, width=1200, height=800):
