@@ -80,23 +80,39 @@ static bool try_sizes(struct plan_fit *fit, const char *model, const struct flux
     return true;
 }
 
-/* As many blocks as fit, doubles and singles in the model's proportion. */
+static struct flux_plan_query with_layers(const struct flux_plan_query *query,
+                                          const struct flux_plan *plan, int64_t n_double)
+{
+    struct flux_plan_query q = *query;
+    q.load.has_layers = true;
+    q.load.n_double = n_double;
+    q.load.n_single = n_double * plan->n_single / plan->n_double;
+    return q;
+}
+
+/* As many blocks as fit, doubles and singles in the model's proportion, by halving the range. */
 static bool try_layers(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
                        const struct flux_plan *plan, struct error *err)
 {
-    int before = fit->n_remedies;
-    for (int64_t n = plan->n_double - 1; n > 0 && fit->n_remedies == before; n--) {
-        struct flux_plan_query q = *query;
-        char options[64];
-        q.load.has_layers = true;
-        q.load.n_double = n;
-        q.load.n_single = n * plan->n_single / plan->n_double;
-        snprintf(options, sizeof options, "--num-layers %lld,%lld", (long long)n,
-                 (long long)q.load.n_single);
-        if (!try_options(fit, model, &q, options, err))
+    int64_t fitting = 0, too_many = plan->n_double;
+    while (too_many - fitting > 1) {
+        int64_t n = fitting + (too_many - fitting) / 2;
+        struct flux_plan_query q = with_layers(query, plan, n);
+        struct flux_plan cut;
+        if (!flux_plan(model, &q, &cut, err))
             return false;
+        if (total(&cut, q.compute) <= fit->device_bytes)
+            fitting = n;
+        else
+            too_many = n;
     }
-    return true;
+    if (fitting == 0)
+        return true;
+    struct flux_plan_query q = with_layers(query, plan, fitting);
+    char options[64];
+    snprintf(options, sizeof options, "--num-layers %lld,%lld", (long long)q.load.n_double,
+             (long long)q.load.n_single);
+    return try_options(fit, model, &q, options, err);
 }
 
 static bool try_remedies(struct plan_fit *fit, const char *model,

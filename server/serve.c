@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "server/commands.h"
 #include "server/find_model.h"
+#include "server/host_memory.h"
 #include "server/listener.h"
 #include "server/options.h"
 #include "server/routes.h"
@@ -56,7 +57,9 @@ static bool open_backend(void *ctx, struct backend **out, struct error *err)
     if (!backends_open(out, &s->options.backend, err))
         return false;
     options_warn(&s->options, (*out)->name);
-    return true;
+    /* A device says itself what it can't hold. */
+    return strcmp((*out)->name, "cpu") != 0 ||
+           host_memory_check(s->model_dir.data, &s->options.load, (*out)->compute, err);
 }
 
 static void on_done(void *ctx, int status, double seconds)

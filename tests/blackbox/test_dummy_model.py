@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -138,3 +139,30 @@ def test_a_server_runs_on_random_weights(start_server, configs):
     assert status == 200 and answer["data"][0]["b64_json"]
     assert "weights are random" in server.log()
     assert server.stop() == 0
+
+
+# --- what can't fit ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vast(tmp_path):
+    """Configs of a transformer of about 900 GiB, beside small encoders."""
+    folder = tmp_path / "vast"
+    shutil.copytree(CONFIGS / "FLUX.1-dev-configs", folder)
+    for part, changes in (("transformer", {"num_layers": 1024, "num_single_layers": 1024}),
+                          ("text_encoder_2", {"num_layers": 1})):
+        path = folder / part / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+def test_a_server_refuses_what_memory_can_not_hold(fluxserve, vast):
+    serve = ("serve", "--port", "0", "--backend", "cpu", "--load-format", "dummy", "--model-path")
+    done = fluxserve(*serve, vast)
+    assert done.returncode == 1
+    needed, layers = re.search(r"needs ([0-9.]+) GiB .* it would fit with --num-layers (\d+,\d+)$",
+                               done.stderr, re.M).groups()
+    result = plan(fluxserve, "--model-path", vast, "--size", "256x256", "--steps", 1)
+    total = result["weight_bytes"] + result["scratch_bytes"]
+    assert float(needed) == pytest.approx(total / 2**30, abs=0.06)
+    assert 1 <= int(layers.split(",")[0]) < 1024
