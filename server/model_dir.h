@@ -5,7 +5,7 @@
 #include "base/buf.h"
 
 /* The embedded model's name, a folder of models/. */
-#define MODEL_DIR_DEFAULT "tiny-flux-dev"
+#define MODEL_DIR_DEFAULT "flux-tiny"
 
 /* How much of a model is wanted: names on a hub are fetched when it is not in the cache. */
 enum model_content { MODEL_ALL, MODEL_CONFIGS };
