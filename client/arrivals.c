@@ -1,5 +1,7 @@
 #include "client/arrivals.h"
 
+#include <math.h>
+
 #include "base/clock.h"
 
 const char *arrival_pattern_name(enum arrival_pattern pattern)
@@ -15,6 +17,13 @@ void arrivals_init(struct arrivals *a, enum arrival_pattern pattern, double rate
     random_init(&a->random, seed,
                 pattern == ARRIVAL_GAMMA ? "timing.request.gamma_interval"
                                          : "timing.request.poisson_interval");
+}
+
+/* The moment at which a rate that rises linearly has given as many requests as the full rate gives
+ * in at_s. */
+static double ramped(double at_s, double ramp_s)
+{
+    return at_s < ramp_s / 2 ? sqrt(2 * ramp_s * at_s) : at_s + ramp_s / 2;
 }
 
 int64_t arrivals_next_ns(struct arrivals *a)
@@ -33,5 +42,5 @@ int64_t arrivals_next_ns(struct arrivals *a)
         a->at_s += random_gamma(&a->random, a->smoothness, 1 / (a->rate_hz * a->smoothness));
         break;
     }
-    return (int64_t)(a->at_s * (double)NS_PER_S);
+    return (int64_t)(ramped(a->at_s, a->ramp_s) * (double)NS_PER_S);
 }

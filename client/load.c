@@ -47,9 +47,30 @@ static int64_t now(const struct engine *e) { return e->transport->now_ns(e->tran
 
 static bool has_rate(const struct engine *e) { return e->phase->arrivals.rate_hz > 0; }
 
-static bool has_slot(const struct engine *e)
+/* When the phase has n slots: evenly spaced, the first at once, the last at the ramp's end. */
+static int64_t slots_at_ns(const struct engine *e, int64_t n)
+{
+    const struct load_phase *p = e->phase;
+    if (p->ramp_ns <= 0 || n <= 1)
+        return e->result->start_ns;
+    return e->result->start_ns +
+           (int64_t)((double)p->ramp_ns * (double)(n - 1) / (double)(p->n_slots - 1));
+}
+
+static bool is_below_limit(const struct engine *e)
 {
     return e->phase->n_slots == 0 || (int64_t)e->flight.n < e->phase->n_slots;
+}
+
+/* When one more than is in flight may fly; only meaningful below the limit. */
+static int64_t slot_free_ns(const struct engine *e)
+{
+    return slots_at_ns(e, (int64_t)e->flight.n + 1);
+}
+
+static bool has_slot(const struct engine *e, int64_t at_ns)
+{
+    return is_below_limit(e) && slot_free_ns(e) <= at_ns;
 }
 
 static void plan_next(struct engine *e)
@@ -124,7 +145,7 @@ static void send_due(struct engine *e)
             close_sending(e, at_ns);
             return;
         }
-        if (!has_slot(e) || (has_rate(e) && e->due_ns > at_ns) || is_held(e, at_ns))
+        if (!has_slot(e, at_ns) || (has_rate(e) && e->due_ns > at_ns) || is_held(e, at_ns))
             return;
         send_one(e, has_rate(e) ? e->due_ns : at_ns);
         if (has_rate(e))
@@ -165,9 +186,12 @@ static int64_t next_event_ns(const struct engine *e)
     int64_t until_ns = e->send_until_ns;
     if (e->held_since_ns > 0)
         return until_ns; /* a wake tells when there is room */
-    if (has_rate(e) && has_slot(e) && e->due_ns < until_ns)
-        until_ns = e->due_ns;
-    return until_ns;
+    if (!is_below_limit(e))
+        return until_ns;
+    int64_t next_ns = slot_free_ns(e);
+    if (has_rate(e) && e->due_ns > next_ns)
+        next_ns = e->due_ns;
+    return next_ns < until_ns ? next_ns : until_ns;
 }
 
 void load_run(const struct load_phase *phase, const struct transport *transport,

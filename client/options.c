@@ -107,6 +107,29 @@ static bool read_grace(const char *name, const char *text, bool has_duration, do
     return true;
 }
 
+/* Each needs what it ramps. After the warm-up has taken over what it does not set. */
+static bool check_ramps(struct options *o, struct error *err)
+{
+    if (!options_given(o, "--warmup-concurrency-ramp-duration"))
+        o->warmup_concurrency_ramp_s = o->concurrency_ramp_s;
+    if (!options_given(o, "--warmup-request-rate-ramp-duration"))
+        o->warmup_rate_ramp_s = o->rate_ramp_s;
+    const struct {
+        const char *name, *text;
+        bool is_met;
+    } needs[] = {
+        {"--concurrency-ramp-duration", "needs --concurrency", options_given(o, "--concurrency")},
+        {"--request-rate-ramp-duration", "needs --request-rate", o->request_rate_hz > 0},
+        {"--warmup-concurrency-ramp-duration", "needs a concurrency", o->warmup_concurrency > 0},
+        {"--warmup-request-rate-ramp-duration", "needs a request rate", o->warmup_rate_hz > 0},
+    };
+    for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++) {
+        if (options_given(o, needs[i].name) && !needs[i].is_met)
+            return fail_option(err, needs[i].name, needs[i].text);
+    }
+    return true;
+}
+
 static bool check_load(struct options *o, struct error *err)
 {
     bool has_rate = options_given(o, "--request-rate");
@@ -121,8 +144,9 @@ static bool check_load(struct options *o, struct error *err)
         o->n_requests = DEFAULT_REQUESTS;
 
     o->has_warmup = o->n_warmup > 0 || o->warmup_duration_s > 0;
-    static const char *const WARMUP[] = {"--warmup-concurrency", "--warmup-request-rate",
-                                         "--warmup-arrival-pattern"};
+    static const char *const WARMUP[] = {
+        "--warmup-concurrency", "--warmup-request-rate", "--warmup-arrival-pattern",
+        "--warmup-concurrency-ramp-duration", "--warmup-request-rate-ramp-duration"};
     for (size_t i = 0; i < sizeof WARMUP / sizeof WARMUP[0]; i++) {
         if (!o->has_warmup && options_given(o, WARMUP[i]))
             return fail_option(err, WARMUP[i], "needs --warmup-request-count or --warmup-duration");
@@ -136,7 +160,8 @@ static bool check_load(struct options *o, struct error *err)
         o->warmup_pattern = o->arrival_pattern;
     else if (o->warmup_rate_hz <= 0)
         return fail_option(err, "--warmup-arrival-pattern", "needs a request rate");
-    return read_grace("--benchmark-grace-period", o->grace_text, o->duration_s > 0, &o->grace_s,
+    return check_ramps(o, err) &&
+           read_grace("--benchmark-grace-period", o->grace_text, o->duration_s > 0, &o->grace_s,
                       err) &&
            read_grace("--warmup-grace-period", o->warmup_grace_text, o->warmup_duration_s > 0,
                       &o->warmup_grace_s, err);

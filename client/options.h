@@ -39,6 +39,7 @@ struct options {
 
     /* load */
     int64_t concurrency;
+    double concurrency_ramp_s, rate_ramp_s;
     double request_rate_hz;
     int arrival_pattern; /* enum arrival_pattern */
     double arrival_smoothness;
@@ -49,6 +50,7 @@ struct options {
     double warmup_duration_s;
     int64_t warmup_concurrency;
     double warmup_rate_hz;
+    double warmup_concurrency_ramp_s, warmup_rate_ramp_s;
     int warmup_pattern;
     const char *warmup_grace_text;
 

@@ -173,20 +173,24 @@ static void plan_phases(struct run *run)
         size_t i = run->report.n_phases++;
         run->report.phases[i] = (struct report_phase){.name = "warmup", .is_warmup = true};
         run->phases[i] = (struct load_phase){.n_slots = o->warmup_concurrency,
+                                             .ramp_ns = to_ns(o->warmup_concurrency_ramp_s),
                                              .n_requests = o->n_warmup,
                                              .duration_ns = to_ns(o->warmup_duration_s),
                                              .grace_ns = to_ns(o->warmup_grace_s)};
         arrivals_init(&run->phases[i].arrivals, (enum arrival_pattern)o->warmup_pattern,
                       o->warmup_rate_hz, o->arrival_smoothness, o->seed);
+        run->phases[i].arrivals.ramp_s = o->warmup_rate_ramp_s;
     }
     size_t i = run->report.n_phases++;
     run->report.phases[i] = (struct report_phase){.name = "profiling"};
     run->phases[i] = (struct load_phase){.n_slots = o->concurrency,
+                                         .ramp_ns = to_ns(o->concurrency_ramp_s),
                                          .n_requests = o->n_requests,
                                          .duration_ns = to_ns(o->duration_s),
                                          .grace_ns = to_ns(o->grace_s)};
     arrivals_init(&run->phases[i].arrivals, (enum arrival_pattern)o->arrival_pattern,
                   o->request_rate_hz, o->arrival_smoothness, o->seed);
+    run->phases[i].arrivals.ramp_s = o->rate_ramp_s;
 }
 
 static bool make_prompts(struct run *run, struct error *err)

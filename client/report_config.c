@@ -78,6 +78,7 @@ static struct json *dataset_of(const struct options *o)
 struct load_shape {
     int64_t n_requests, concurrency; /* 0: not set */
     double rate_hz, duration_s;
+    double concurrency_ramp_s, rate_ramp_s;
     double grace_s; /* negative: not set */
     int pattern;
     double smoothness;
@@ -99,10 +100,14 @@ static struct json *phase_of(const char *name, struct load_shape s)
         put_double(phase, "duration", s.duration_s);
     if (s.concurrency > 0)
         json_set(phase, "concurrency", json_new_int(s.concurrency));
+    if (s.concurrency_ramp_s > 0)
+        put_double(phase, "concurrency_ramp", s.concurrency_ramp_s);
     if (s.grace_s >= 0)
         put_double(phase, "grace_period", s.grace_s);
     if (s.rate_hz > 0)
         put_double(phase, "rate", s.rate_hz);
+    if (s.rate_ramp_s > 0)
+        put_double(phase, "rate_ramp", s.rate_ramp_s);
     if (s.rate_hz > 0 && s.pattern == ARRIVAL_GAMMA)
         put_double(phase, "smoothness", s.smoothness);
     return phase;
@@ -119,6 +124,8 @@ static struct json *phases_of(const struct options *o)
                            : 0,
         .rate_hz = o->warmup_rate_hz,
         .duration_s = o->warmup_duration_s,
+        .concurrency_ramp_s = o->warmup_concurrency_ramp_s,
+        .rate_ramp_s = o->warmup_rate_hz > 0 ? o->warmup_rate_ramp_s : 0,
         .grace_s = o->warmup_grace_text ? o->warmup_grace_s : -1,
         .pattern = o->warmup_pattern,
         .smoothness = o->arrival_smoothness,
@@ -128,6 +135,8 @@ static struct json *phases_of(const struct options *o)
         .concurrency = sets_concurrency ? o->concurrency : 0,
         .rate_hz = o->request_rate_hz,
         .duration_s = o->duration_s,
+        .concurrency_ramp_s = o->concurrency_ramp_s,
+        .rate_ramp_s = o->rate_ramp_s,
         .grace_s = o->grace_text ? o->grace_s : -1,
         .pattern = o->arrival_pattern,
         .smoothness = o->arrival_smoothness,

@@ -122,6 +122,7 @@ static void finish(struct world *w)
 }
 
 static int64_t ten_ms(int64_t session) { return (void)session, 10; }
+static int64_t a_second(int64_t session) { return (void)session, 1000; }
 static int64_t slow_fifth(int64_t session) { return session == 4 ? 1000 : 10; }
 static int64_t refused(int64_t session) { return (void)session, -1; }
 
@@ -270,6 +271,52 @@ static void server_that_refuses_for_long_ends_the_phase(void **state)
     finish(&w);
 }
 
+/* From 1 to 3 slots in 40 ms: the second comes at 20, the third at 40. */
+static void slots_rise_one_by_one(void **state)
+{
+    (void)state;
+    static const int64_t STARTS_MS[] = {0, 20, 40, 1000, 1020, 1040};
+    struct world w = {.latency_ms = a_second};
+    run(&w, &(struct load_phase){.n_slots = 3, .ramp_ns = 40 * MS, .n_requests = 6});
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(w.ended[i]->start_ns - w.result.start_ns, STARTS_MS[i] * MS);
+        assert_int_equal(w.ended[i]->due_ns, w.ended[i]->start_ns);
+    }
+    finish(&w);
+}
+
+/* A request each ms, so only the ramp limits; due times stay those of the plan. */
+static void ramp_of_slots_leaves_due_times(void **state)
+{
+    (void)state;
+    static const int64_t STARTS_MS[] = {1, 20, 40};
+    struct world w = {.latency_ms = a_second};
+    struct load_phase phase = {.n_slots = 3, .ramp_ns = 40 * MS, .n_requests = 3};
+    arrivals_init(&phase.arrivals, ARRIVAL_CONSTANT, 1000, 1, 0);
+    run(&w, &phase);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(w.ended[i]->start_ns - w.result.start_ns, STARTS_MS[i] * MS);
+        assert_int_equal(w.ended[i]->due_ns - w.result.start_ns, (i + 1) * MS);
+    }
+    finish(&w);
+}
+
+/* To 100/s in 2 s: n requests after sqrt(n / 25) s, 100 in all; then one each 10 ms. */
+static void rate_rises_linearly(void **state)
+{
+    (void)state;
+    struct arrivals a;
+    int64_t at_ns[301] = {0};
+    arrivals_init(&a, ARRIVAL_CONSTANT, 100, 1, 0);
+    a.ramp_s = 2;
+    for (int i = 1; i <= 300; i++)
+        at_ns[i] = arrivals_next_ns(&a);
+    assert_int_equal(at_ns[1], 200 * MS);
+    assert_int_equal(at_ns[25], 1000 * MS);
+    assert_int_equal(at_ns[100], 2000 * MS);
+    assert_int_equal(at_ns[300], 4000 * MS);
+}
+
 static void counters_follow(void **state)
 {
     (void)state;
@@ -295,6 +342,9 @@ int main(void)
         cmocka_unit_test(count_ends_a_phase_before_its_duration),
         cmocka_unit_test(stop_cancels_at_once),
         cmocka_unit_test(server_that_refuses_for_long_ends_the_phase),
+        cmocka_unit_test(slots_rise_one_by_one),
+        cmocka_unit_test(ramp_of_slots_leaves_due_times),
+        cmocka_unit_test(rate_rises_linearly),
         cmocka_unit_test(counters_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

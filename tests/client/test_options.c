@@ -138,6 +138,27 @@ static void unsupported_options_are_named_even_with_a_value(void **state)
     assert_int_equal(err.code, ERR_INVALID);
 }
 
+static void ramps_need_what_they_raise(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    struct error err = {0};
+    assert_true(parse(&o,
+                      WORDS("-m", "m", "--concurrency", "4", "--concurrency-ramp-duration", "2",
+                            "--warmup-request-count", "1"),
+                      &err));
+    assert_true(o.concurrency_ramp_s == 2);
+    assert_true(o.warmup_concurrency_ramp_s == 2);
+    options_free(&o);
+    assert_false(parse(&o, WORDS("-m", "m", "--request-rate-ramp-duration", "2"), &err));
+    assert_string_equal(err.text, "--request-rate-ramp-duration: needs --request-rate");
+    options_free(&o);
+    err = (struct error){0};
+    assert_false(parse(&o, WORDS("-m", "m", "--concurrency-ramp-duration", "2"), &err));
+    assert_string_equal(err.text, "--concurrency-ramp-duration: needs --concurrency");
+    options_free(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +169,7 @@ int main(void)
         cmocka_unit_test(command_is_recorded_without_secrets),
         cmocka_unit_test(log_levels_of_aiperf_are_known),
         cmocka_unit_test(no_option_is_both_known_and_unsupported),
+        cmocka_unit_test(ramps_need_what_they_raise),
         cmocka_unit_test(unsupported_options_are_named_even_with_a_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
