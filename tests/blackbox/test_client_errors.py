@@ -191,6 +191,8 @@ def test_directory_that_can_not_be_written_is_found_before_the_run(tmp_path):
     (["--model", "m", "--tokenizer", "none"], "synthetic prompts need one"),
     (["--model", "m", "--input-file", "x", "--isl", "5"], "not for --input-file"),
     (["--model", "m", "--export-level", "all"], "--export-level is 'all'"),
+    (["--model", "m", "--concurrency-ramp-duration", "1"], "needs --concurrency"),
+    (["--model", "m", "--request-rate-ramp-duration", "1"], "needs --request-rate"),
     (["--model", "m", "--wat"], "--wat"),
     (["--model"], "--model needs a value"),
 ])
@@ -203,7 +205,7 @@ def test_wrong_usage_is_exit_code_2_and_names_the_option(tmp_path, args, why):
 @pytest.mark.parametrize("option", [
     "--streaming", "--fixed-schedule", "--user-centric-rate", "--gpu-telemetry", "--server-metrics",
     "--request-cancellation-rate", "--num-profile-runs", "--image-width-mean", "--config",
-    "--export-http-trace", "--workers-max", "--concurrency-ramp-duration", "--search-space"])
+    "--export-http-trace", "--workers-max", "--search-space"])
 def test_unsupported_option_of_aiperf_is_named(tmp_path, option):
     run = fluxperf("profile", "--model", "m", option, "1", cwd=tmp_path)
     assert run.code == 2 and f"{option} is an option of AIPerf that" in run.err
