@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "bench/profile.h"
 #include "cpu/cpu.h"
+#include "flux/flux_known.h"
 #include "flux/transformer.h"
 #include "flux/vae.h"
 #include "tensor/plan.h"
@@ -93,31 +94,7 @@ static const enum dtype WEIGHT_DTYPES[] = {
 
 /* --- workloads --------------------------------------------------------------------------------*/
 
-/* black-forest-labs/FLUX.1-dev, transformer/config.json, with fewer blocks. */
-static const struct transformer_config TRANSFORMER = {.in_channels = 64,
-                                                      .out_channels = 64,
-                                                      .n_double = 1,
-                                                      .n_single = 2,
-                                                      .n_heads = 24,
-                                                      .head_width = 128,
-                                                      .text_width = 4096,
-                                                      .pooled_width = 768,
-                                                      .rope_axes = {16, 56, 56},
-                                                      .has_guidance = true};
 enum { TEXT_TOKENS = 512, TOKEN_PX = 16, LATENT_PX = 8 };
-
-/* black-forest-labs/FLUX.1-dev, vae/config.json. */
-static const struct vae_config VAE = {.in_channels = 3,
-                                      .out_channels = 3,
-                                      .latent_channels = 16,
-                                      .channels = {128, 256, 512, 512},
-                                      .n_levels = 4,
-                                      .layers_per_block = 2,
-                                      .sample_size = 1024,
-                                      .norm_groups = 32,
-                                      .scaling_factor = 0.3611f,
-                                      .shift_factor = 0.1159f,
-                                      .has_mid_attention = true};
 
 struct models {
     struct transformer transformer;
@@ -170,12 +147,26 @@ static void run_vae(struct backend *b, const struct models *m, int64_t size_px)
     scratch_release(b, mark);
 }
 
-static void bind_transformer(struct models *m)
+static struct flux_config flux_dev(void)
 {
-    transformer_bind(&m->transformer, &TRANSFORMER, &m->weights);
+    struct flux_config c = {0};
+    flux_known_config(&c, NULL, "black-forest-labs/FLUX.1-dev");
+    c.transformer.n_double = 1; /* fewer blocks, which are alike */
+    c.transformer.n_single = 2;
+    return c;
 }
 
-static void bind_vae(struct models *m) { vae_bind(&m->vae, &VAE, &m->weights, false); }
+static void bind_transformer(struct models *m)
+{
+    const struct flux_config c = flux_dev();
+    transformer_bind(&m->transformer, &c.transformer, &m->weights);
+}
+
+static void bind_vae(struct models *m)
+{
+    const struct flux_config c = flux_dev();
+    vae_bind(&m->vae, &c.vae, &m->weights, false);
+}
 
 static const struct workload {
     const char *name;

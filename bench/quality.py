@@ -3,7 +3,7 @@
 Each prompt has pixel checks (models/training/checks.py): colour and shape of the subject, count,
 position, background, time of day. The pictures are made by fluxserve, one server for each variant
 below, with one fixed seed a prompt, so a numeric regression of the pipeline shows as a lower score.
-The prompts combine what the embedded model has never seen together.
+60 prompts combine what the embedded model has never seen together; 40 ask for its usual scenes.
 """
 
 import argparse

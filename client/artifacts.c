@@ -97,8 +97,9 @@ static bool write_slices(const struct artifacts *a, const struct report *r, stru
     return write_buf(a->slices_csv, &text, err);
 }
 
-/* The manifest, and the report, which quotes it. */
-static bool write_run_manifest(const struct artifacts *a, const struct report *r, struct error *err)
+/* Together, since the report quotes the manifest. */
+static bool write_manifest_and_report(const struct artifacts *a, const struct report *r,
+                                      struct error *err)
 {
     struct buf manifest = {0}, summary = {0}, page = {0};
     manifest_print(&manifest, r, a->prompts);
@@ -131,8 +132,8 @@ bool artifacts_write(const struct artifacts *a, const struct report *r, struct b
     return write_summary(a->json, a->csv, r, report_main_phase(r), err) &&
            file_write(a->console, console->data, console->size, err) &&
            (r->n_phases < 2 || write_phases(a, r, err)) &&
-           (r->options->slice_s <= 0 || write_slices(a, r, err)) && write_run_manifest(a, r, err) &&
-           write_ready(a, r, err);
+           (r->options->slice_s <= 0 || write_slices(a, r, err)) &&
+           write_manifest_and_report(a, r, err) && write_ready(a, r, err);
 }
 
 void artifacts_close(struct artifacts *a)

@@ -101,13 +101,13 @@ static struct json *phase_of(const char *name, struct load_shape s)
     if (s.concurrency > 0)
         json_set(phase, "concurrency", json_new_int(s.concurrency));
     if (s.concurrency_ramp_s > 0)
-        put_double(phase, "concurrency_ramp", s.concurrency_ramp_s);
+        put_double(put_object(phase, "concurrency_ramp"), "duration", s.concurrency_ramp_s);
     if (s.grace_s >= 0)
         put_double(phase, "grace_period", s.grace_s);
     if (s.rate_hz > 0)
         put_double(phase, "rate", s.rate_hz);
     if (s.rate_ramp_s > 0)
-        put_double(phase, "rate_ramp", s.rate_ramp_s);
+        put_double(put_object(phase, "rate_ramp"), "duration", s.rate_ramp_s);
     if (s.rate_hz > 0 && s.pattern == ARRIVAL_GAMMA)
         put_double(phase, "smoothness", s.smoothness);
     return phase;

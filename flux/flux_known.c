@@ -4,9 +4,8 @@
 #include "flux/flux_known.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
-#include "flux/model.h"
+#include "flux/flux.h"
 
 static const struct flux_config COMMON = {
     .clip = {.vocab_size = 49408,
@@ -90,49 +89,3 @@ bool flux_known_config(struct flux_config *c, int64_t *t5_length, const char *na
 }
 
 bool flux_is_known(const char *model) { return flux_known_config(NULL, NULL, model); }
-
-/* --- configs of any model ---------------------------------------------------------------------*/
-
-static bool cut_layers(struct transformer_config *c, const struct flux_load *load,
-                       struct error *err)
-{
-    if (!load->has_layers) {
-        return true;
-    }
-    if (load->n_double < 0 || load->n_double > c->n_double || load->n_single < 0 ||
-        load->n_single > c->n_single) {
-        return fail_field(err, "num_layers",
-                          "num_layers %lld,%lld: must be from 0,0 to the model's %lld,%lld",
-                          (long long)load->n_double, (long long)load->n_single,
-                          (long long)c->n_double, (long long)c->n_single);
-    }
-    c->n_double = load->n_double;
-    c->n_single = load->n_single;
-    return true;
-}
-
-bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model, bool may_be_known,
-                    const struct flux_load *load, struct error *err)
-{
-    struct stat st;
-    bool exists = stat(model, &st) == 0;
-    *t5_length = 0;
-    if (exists || !may_be_known || !flux_known_config(c, t5_length, model)) {
-        if (!exists) {
-            return fail(err, ERR_NOT_FOUND, "%s: no such model folder", model);
-        }
-        if (!S_ISDIR(st.st_mode)) {
-            return fail(err, ERR_INVALID, "%s: is a file, not a model folder", model);
-        }
-        if (!flux_config_read(c, model, err)) {
-            return false;
-        }
-    }
-    return cut_layers(&c->transformer, load, err);
-}
-
-enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
-                             const struct flux_load *load, enum dtype compute)
-{
-    return load->is_dummy && compute == DTYPE_BF16 ? DTYPE_BF16 : c->weights[part];
-}

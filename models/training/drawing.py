@@ -140,18 +140,15 @@ class Painter:
         self.context.fill()
 
     def striped_ball(self, x, y, radius, colour):
-        with self.upright(x, y):
-            self._striped_ball(x, y, radius, colour)
-
-    def _striped_ball(self, x, y, radius, colour):
         c = self.context
-        self.circle(x, y, radius, rgb(colour))
-        c.save()
-        c.arc(x, y, radius, 0, 2 * math.pi)
-        c.clip()
-        self.rect(x - 2 * radius, y - 0.016, 4 * radius, 0.032, WHITE)
-        c.restore()
-        self.circle(x, y, 0.02, rgb(colour, 0.75))
+        with self.upright(x, y):
+            self.circle(x, y, radius, rgb(colour))
+            c.save()
+            c.arc(x, y, radius, 0, 2 * math.pi)
+            c.clip()
+            self.rect(x - 2 * radius, y - 0.016, 4 * radius, 0.032, WHITE)
+            c.restore()
+            self.circle(x, y, 0.02, rgb(colour, 0.75))
 
     def pixels(self):
         """[Y, X, 3] bytes."""

@@ -80,10 +80,11 @@ def compare_files(theirs, ours, a, b):
 
 
 def test_rate_warmup_slices_and_goodput(tmp_path, hub):
-    folder = "artifacts/black-forest-labs_FLUX.1-dev-openai-image_generation-request_rate20.0"
+    folder = "artifacts/black-forest-labs_FLUX.1-dev-openai-image_generation-concurrency8-request_rate20.0"
     (theirs, a), (ours, b) = run_both(
         tmp_path, hub, lambda i, r: Answer(delay=0.01), "--no-gpu-telemetry", "--request-rate",
-        "20", "--arrival-pattern", "poisson", "--random-seed", "3", "--request-count", "12",
+        "20", "--request-rate-ramp-duration", "0.3", "--concurrency", "8",
+        "--concurrency-ramp-duration", "0.2", "--arrival-pattern", "poisson", "--random-seed", "3", "--request-count", "12",
         "--slice-duration", "0.25", "--goodput", "request_latency:250", "--warmup-request-count",
         "2", folder=folder)
     assert theirs.code == 0 and ours.code == 0, ours.err
