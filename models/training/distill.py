@@ -53,7 +53,7 @@ def train(folder, flow_checkpoint, checkpoint, minutes=None, n_steps=None, batch
     saved_s = reported_s = 0.0
     errors = []
     while progress.fraction() < 1:
-        texts, x0, rows, columns = flow.draw_batch(r, mapping, batch)
+        texts, x0, rows, columns, _ = flow.draw_batch(r, mapping, batch)
         n = len(texts)
         t, noise, guidance = flow.sample_times(n), torch.randn_like(x0), random_guidance(n)
         x = x0 + t[:, None, None] * (noise - x0)

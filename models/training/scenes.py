@@ -21,7 +21,7 @@ TERRAINS = ["mountains", "snow", "sea", "desert", "forest", "hills", "lake"]
 TIMES = ["day", "sunset", "night", "dawn"]
 BACKDROPS = ["room", "meadow", "park", "night", "plain"]
 RELATIONS = ["above", "below", "left", "right"]
-KINDS = dict(landscape=0.22, city=0.12, pals=0.2, things=0.46)
+KINDS = dict(landscape=0.18, city=0.1, pals=0.17, things=0.55)
 CITY_TIMES = dict(day=0.25, sunset=0.25, night=0.35, dawn=0.15)
 ROBOT_COLOURS = ["gray", "blue", "red", "green", "orange", "purple", "white", "yellow"]
 KITTEN_COLOURS = ["orange", "gray", "black", "white", "brown"]
