@@ -43,8 +43,8 @@ static bool is_word_of(const char *words, const char *text, size_t size, int *in
     return false;
 }
 
-static const struct option *find(const struct option *options, size_t n_options, const char *name,
-                                 size_t size)
+const struct option *args_find(const struct option *options, size_t n_options, const char *name,
+                               size_t size)
 {
     int unused;
     for (size_t i = 0; i < n_options; i++) {
@@ -220,7 +220,7 @@ static bool read_option(const struct option *options, size_t n_options, int argc
     const char *word = argv[*at];
     size_t size = strcspn(word, "=");
     const char *value = word[size] ? word + size + 1 : NULL;
-    const struct option *o = find(options, n_options, word, size);
+    const struct option *o = args_find(options, n_options, word, size);
     if (!o)
         return fail_unknown(options, n_options, word, size, err);
 
@@ -228,7 +228,7 @@ static bool read_option(const struct option *options, size_t n_options, int argc
         value = "true";
     if (!value) {
         const char *next = *at + 1 < argc ? argv[*at + 1] : NULL;
-        if (!next || find(options, n_options, next, strcspn(next, "=")))
+        if (!next || args_find(options, n_options, next, strcspn(next, "=")))
             return fail_field(err, o->name, "%s needs a value%s%s%s", o->name, o->value ? " (" : "",
                               o->value ? o->value : "", o->value ? ")" : "");
         value = next;

@@ -55,6 +55,10 @@ bool args_parse(const struct option *options, size_t n_options, int argc, char *
                 void *config, struct arg_list *positionals, struct args_seen *seen,
                 struct error *err);
 
+/* The row whose name or alias is name[0..size), or NULL. */
+const struct option *args_find(const struct option *options, size_t n_options, const char *name,
+                               size_t size);
+
 /* Print the table as help text to stdout, wrapped at 100 columns. */
 void args_help(const char *usage, const char *about, const struct option *options,
                size_t n_options);

@@ -110,24 +110,9 @@ const struct option OPTIONS[] = {
 
 const size_t N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0];
 
-static bool is_one_of(const char *words, const char *word, size_t size)
-{
-    for (const char *p = words; p;) {
-        size_t n = strcspn(p, "|");
-        if (n == size && memcmp(p, word, n) == 0)
-            return true;
-        p = p[n] ? p + n + 1 : NULL;
-    }
-    return false;
-}
-
 const struct option *options_find(const char *word, size_t size)
 {
-    for (size_t i = 0; i < N_OPTIONS; i++) {
-        if (is_one_of(OPTIONS[i].name, word, size) || is_one_of(OPTIONS[i].aliases, word, size))
-            return &OPTIONS[i];
-    }
-    return NULL;
+    return args_find(OPTIONS, N_OPTIONS, word, size);
 }
 
 /* Names; one that ends in '-' stands for all that begin so. */

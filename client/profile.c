@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "client/artifacts.h"
 #include "client/http.h"
+#include "client/profile_end.h"
 #include "client/progress.h"
 #include "client/records.h"
 #include "client/wait.h"
@@ -30,8 +31,6 @@
 #define MAX_PHASES 2
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
-/* Answers that wait to be judged. Some 20 large pictures; what is in flight comes on top. */
-#define MAX_PENDING_BYTES ((size_t)64 << 20)
 
 struct run {
     struct options options;
@@ -54,6 +53,8 @@ struct run {
     atomic_int shown_phase; /* for the progress line; -1 while waiting for the server */
     atomic_bool is_loaded;  /* the load thread is done */
     pthread_t main_thread;
+
+    struct profile_outcome *outcome; /* the caller's; NULL: this is the only run */
 };
 
 /* ---- the load thread ------------------------------------------------------------------------ */
@@ -125,8 +126,20 @@ static void draw(const struct run *run)
     progress_draw(&p);
 }
 
-static void on_interrupt(struct run *run)
+/* A run of several has one step more: a first Ctrl-C only says that no other is wanted. SIGTERM
+ * does not wait. */
+static void on_interrupt(struct run *run, bool is_polite)
 {
+    struct profile_outcome *outcome = run->outcome;
+    bool was_asked = outcome && outcome->wants_end;
+    if (outcome)
+        outcome->wants_end = true;
+    if (outcome && !was_asked && is_polite) {
+        fputs("\nfluxperf: interrupted; this run goes on to its end and is the last one (once more "
+              "to end it early)\n",
+              stderr);
+        return;
+    }
     if (atomic_exchange(&run->control.stop, true)) {
         fputs("\nfluxperf: interrupted twice, stopping at once\n", stderr);
         _exit(1);
@@ -149,7 +162,7 @@ static void watch(struct run *run, const sigset_t *signals, bool draws)
         struct timespec timeout = {.tv_nsec = (long)wait_ns};
         int signal_number = sigtimedwait(signals, NULL, &timeout);
         if (signal_number == SIGINT || signal_number == SIGTERM)
-            on_interrupt(run);
+            on_interrupt(run, signal_number == SIGINT);
         else if (draws)
             draw(run);
     }
@@ -244,7 +257,7 @@ static bool open_records(struct run *run, struct error *err)
         .n_objectives = o->n_objectives,
         .images = &run->artifacts.images,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
-        .max_pending_bytes = MAX_PENDING_BYTES,
+        .max_pending_bytes = PROFILE_MAX_PENDING_BYTES,
         .on_room = on_room,
         .on_room_self = run,
     };
@@ -321,83 +334,6 @@ static bool gather(struct run *run, struct error *err)
            report_make_slices(report, to_ns(run->options.slice_s), err);
 }
 
-static void print_outcome(const struct run *run, const struct buf *console)
-{
-    const struct metric_value *duration =
-        metrics_get(&report_main_phase(&run->report)->metrics, "benchmark_duration");
-    fputs(console->data, stdout);
-    printf("\n\nCLI Command: %s\n", run->options.cli_command);
-    printf("Benchmark Duration: %.2f sec\n", duration ? duration->stats.avg : 0);
-    printf("CSV Export: %s\nJSON Export: %s\n", run->artifacts.csv, run->artifacts.json);
-    if (run->options.slice_s > 0)
-        printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", run->artifacts.slices_csv,
-               run->artifacts.slices_json);
-    printf("Report: %s\n", run->artifacts.report);
-    if (run->options.has_trace)
-        printf("Chrome Trace: %s\n", run->artifacts.trace);
-    if (run->options.export_level >= EXPORT_RECORDS)
-        printf("Records: %s\n", run->artifacts.lines);
-    if (run->options.export_level >= EXPORT_RAW)
-        printf("Raw Records: %s\n", run->artifacts.raw);
-    fflush(stdout);
-}
-
-/* Say on stderr what went wrong. Returns the exit code. */
-static int judge(const struct run *run)
-{
-    const struct report *report = &run->report;
-    int code = 0;
-    for (size_t i = 0; i < report->n_phases; i++) {
-        const struct report_phase *p = &report->phases[i];
-        size_t n_failed = 0;
-        for (size_t k = 0; k < p->n_failures; k++)
-            n_failed += p->failures[k].count;
-        if (n_failed == 0)
-            continue;
-        code = 1;
-        fprintf(stderr, "fluxperf: %zu of %zu %s requests failed\n", n_failed, p->n_records,
-                p->name);
-        for (size_t k = 0; k < p->n_failures && k < 5; k++) {
-            const struct record_error *e = &p->failures[k].first->error;
-            struct buf line = {0};
-            report_clean_text(&line, e->type, 80);
-            buf_puts(&line, ": ");
-            report_clean_text(&line, e->message, 300);
-            fprintf(stderr, "fluxperf:   %zu x ", p->failures[k].count);
-            if (e->code)
-                fprintf(stderr, "%d ", e->code);
-            fprintf(stderr, "%s\n", line.data);
-            buf_free(&line);
-        }
-    }
-    const struct report_phase *last = report_main_phase(report);
-    if (last->load.n_canceled > 0 && !report->was_canceled)
-        fprintf(stderr,
-                "fluxperf: %" PRId64 " requests were still in flight at the end of the "
-                "grace period; they were canceled and are in no statistics of answers\n",
-                last->load.n_canceled);
-    if (last->load.n_unsent > 0)
-        fprintf(stderr,
-                "fluxperf: %" PRId64 " requests were due but could not be sent before the end: all "
-                "slots were taken\n",
-                last->load.n_unsent);
-    if (last->load.n_held > 0)
-        fprintf(stderr,
-                "fluxperf: sending was held %" PRId64
-                " times for %.2f s, since judging the answers "
-                "was %zu MiB behind: the client was the bottleneck\n",
-                last->load.n_held, clock_seconds(last->load.held_ns), MAX_PENDING_BYTES >> 20);
-    if (last->n_records == 0 && !report->incomplete_reason) {
-        fputs("fluxperf: no request was completed\n", stderr);
-        code = 1;
-    }
-    if (report->incomplete_reason) {
-        fprintf(stderr, "fluxperf: the run is incomplete: %s\n", report->incomplete_reason);
-        code = 1;
-    }
-    return code;
-}
-
 static int fail_run(const struct error *err)
 {
     fprintf(stderr, "fluxperf: error: %s\n", err->text);
@@ -420,19 +356,23 @@ static int run_profile(struct run *run, struct error *err)
     ok = gather(run, err) && ok;
     struct buf console = {0};
     ok = artifacts_write(&run->artifacts, &run->report, &console, err) && ok;
-    print_outcome(run, &console);
+    if (run->outcome)
+        profile_end_fill(run->outcome, &run->report);
+    else
+        profile_end_print(&run->artifacts, &run->report, &console);
     buf_free(&console);
-    int code = judge(run);
+    int code = profile_end_judge(&run->report);
     if (!ok)
         fail_run(err);
     return ok ? code : 1;
 }
 
-int profile_main(int argc, char **argv, int first)
+static int profile(int argc, char **argv, int first, struct profile_outcome *outcome)
 {
     struct error err = {0};
     struct run *run = xcalloc(1, sizeof *run);
     int code;
+    run->outcome = outcome;
     signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     if (!options_parse(&run->options, argc, argv, first, &err)) {
@@ -456,3 +396,13 @@ int profile_main(int argc, char **argv, int first)
     free(run);
     return code;
 }
+
+int profile_main(int argc, char **argv, int first) { return profile(argc, argv, first, NULL); }
+
+void profile_run(int argc, char **argv, int first, struct profile_outcome *out)
+{
+    *out = (struct profile_outcome){0};
+    out->code = profile(argc, argv, first, out);
+}
+
+void profile_outcome_free(struct profile_outcome *o) { metrics_free(&o->metrics); }

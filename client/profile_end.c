@@ -1,0 +1,115 @@
+#include "client/profile_end.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+void profile_end_print(const struct artifacts *a, const struct report *report,
+                       const struct buf *console)
+{
+    const struct metric_value *duration =
+        metrics_get(&report_main_phase(report)->metrics, "benchmark_duration");
+    fputs(console->data, stdout);
+    printf("\n\nCLI Command: %s\n", report->options->cli_command);
+    printf("Benchmark Duration: %.2f sec\n", duration ? duration->stats.avg : 0);
+    printf("CSV Export: %s\nJSON Export: %s\n", a->csv, a->json);
+    if (report->options->slice_s > 0)
+        printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", a->slices_csv,
+               a->slices_json);
+    printf("Report: %s\n", a->report);
+    if (report->options->has_trace)
+        printf("Chrome Trace: %s\n", a->trace);
+    if (report->options->export_level >= EXPORT_RECORDS)
+        printf("Records: %s\n", a->lines);
+    if (report->options->export_level >= EXPORT_RAW)
+        printf("Raw Records: %s\n", a->raw);
+    fflush(stdout);
+}
+
+int profile_end_judge(const struct report *report)
+{
+    int code = 0;
+    for (size_t i = 0; i < report->n_phases; i++) {
+        const struct report_phase *p = &report->phases[i];
+        size_t n_failed = 0;
+        for (size_t k = 0; k < p->n_failures; k++)
+            n_failed += p->failures[k].count;
+        if (n_failed == 0)
+            continue;
+        code = 1;
+        fprintf(stderr, "fluxperf: %zu of %zu %s requests failed\n", n_failed, p->n_records,
+                p->name);
+        for (size_t k = 0; k < p->n_failures && k < 5; k++) {
+            const struct record_error *e = &p->failures[k].first->error;
+            struct buf line = {0};
+            report_clean_text(&line, e->type, 80);
+            buf_puts(&line, ": ");
+            report_clean_text(&line, e->message, 300);
+            fprintf(stderr, "fluxperf:   %zu x ", p->failures[k].count);
+            if (e->code)
+                fprintf(stderr, "%d ", e->code);
+            fprintf(stderr, "%s\n", line.data);
+            buf_free(&line);
+        }
+    }
+    const struct report_phase *last = report_main_phase(report);
+    if (last->load.n_canceled > 0 && !report->was_canceled)
+        fprintf(stderr,
+                "fluxperf: %" PRId64 " requests were still in flight at the end of the "
+                "grace period; they were canceled and are in no statistics of answers\n",
+                last->load.n_canceled);
+    if (last->load.n_unsent > 0)
+        fprintf(stderr,
+                "fluxperf: %" PRId64 " requests were due but could not be sent before the end: all "
+                "slots were taken\n",
+                last->load.n_unsent);
+    if (last->load.n_held > 0)
+        fprintf(
+            stderr,
+            "fluxperf: sending was held %" PRId64 " times for %.2f s, since judging the answers "
+            "was %zu MiB behind: the client was the bottleneck\n",
+            last->load.n_held, clock_seconds(last->load.held_ns), PROFILE_MAX_PENDING_BYTES >> 20);
+    if (last->n_records == 0 && !report->incomplete_reason) {
+        fputs("fluxperf: no request was completed\n", stderr);
+        code = 1;
+    }
+    if (report->incomplete_reason) {
+        fprintf(stderr, "fluxperf: the run is incomplete: %s\n", report->incomplete_reason);
+        code = 1;
+    }
+    return code;
+}
+
+static void put_failure(struct profile_outcome *o, const struct record_error *e)
+{
+    struct buf text = {0};
+    report_clean_text(&text, e->type, 80);
+    buf_puts(&text, ": ");
+    report_clean_text(&text, e->message, 200);
+    snprintf(o->failure, sizeof o->failure, "%s", text.data);
+    buf_free(&text);
+}
+
+void profile_end_fill(struct profile_outcome *o, const struct report *report)
+{
+    const struct report_phase *p = report_main_phase(report);
+    size_t n_unconnected = 0;
+    o->has_results = true;
+    o->was_ended_early = report->incomplete_reason != NULL;
+    for (size_t i = 0; i < report->n_phases; i++)
+        o->is_unreachable = o->is_unreachable || report->phases[i].load.was_unreachable;
+    for (size_t i = 0; i < p->n_failures; i++) {
+        enum transfer transfer = p->failures[i].first->transfer;
+        if (transfer == TRANSFER_NO_CONNECT || transfer == TRANSFER_NO_HOST)
+            n_unconnected += p->failures[i].count;
+    }
+    if (p->n_failures > 0) {
+        put_failure(o, &p->failures[0].first->error);
+        o->is_unreachable = o->is_unreachable || n_unconnected == p->n_records;
+    }
+    o->metrics.n_values = p->metrics.n_values;
+    o->metrics.values = xcalloc(p->metrics.n_values + 1, sizeof *o->metrics.values);
+    memcpy(o->metrics.values, p->metrics.values, p->metrics.n_values * sizeof *o->metrics.values);
+}
