@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "client/random.h"
 #include "image/image.h"
@@ -51,6 +52,10 @@ static void judge_transfer(struct record *r)
         break;
     case TRANSFER_CANCELED:
         set_error(r, 499, "RequestCancellationError", "still in flight when the run ended");
+        break;
+    case TRANSFER_DROPPED:
+        set_error(r, 499, "RequestCancellationError", "Request cancelled %.3fs after being sent",
+                  clock_seconds(r->drop_after_ns));
         break;
     case TRANSFER_NO_HOST:
         set_error(r, 0, "ClientConnectorDNSError", "%s", text);

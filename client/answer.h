@@ -27,7 +27,7 @@ struct answer_source {
  *
  *   ClientConnectorDNSError ClientConnectorError ServerDisconnectedError TimeoutError
  *   ResponseTooLargeError ClientError          no complete answer came; no code
- *   RequestCancellationError                   given up by us; code 499
+ *   RequestCancellationError                   given up by us, at the end or on purpose; code 499
  *   the reason phrase                          status outside 2xx; code = status
  *   InvalidInferenceResultError                2xx, but no JSON object, or an empty one
  *   NoImageError                               data[] is missing or empty, or an entry has neither

@@ -1,7 +1,6 @@
 /* Every request is an easy handle in one multi handle. While it runs, callbacks write moments and
  * bytes straight into its record: before the request is sent (connection ready), for each piece
- * sent, for each header line, for each piece of body. Nothing is parsed here but the status line
- * and four header fields.
+ * sent, for each header line, for each piece of body.
  *
  * The loop sleeps in curl_multi_poll on the sockets and a timer descriptor, so that due times are
  * met more precisely than the library's milliseconds. */
@@ -20,19 +19,30 @@
 #define MAX_REDIRECTS 10L
 #define IDLE_MS 60000 /* poll again at least so often when nothing is due */
 
+/* Exchanges to be hung up on purpose, their requests sent in full, in the order of that. The delay
+ * is the same for all of a run, so that the first is always the next. */
+struct drops {
+    struct exchange *first, *last;
+};
+
 struct http {
     CURLM *multi;
     const struct request_target *target;
     struct http_options options;
     int timer;
     struct record *canceled; /* list: given up, to be returned by wait */
+    struct drops drops;
 };
 
 /* The library's side of a record in flight. */
 struct exchange {
+    struct http *http;
     struct record *record;
     CURL *easy;
     struct curl_slist *headers;
+    size_t n_sent;  /* bytes of the body */
+    bool will_drop; /* it is in http->drops */
+    struct exchange *next_drop, *previous_drop;
     bool is_oversized;
     bool is_broken; /* the connection broke after the request was sent, before any answer */
 };
@@ -63,75 +73,47 @@ static int on_connected(void *self, char *remote_ip, char *local_ip, int remote_
     return CURL_PREREQFUNC_OK;
 }
 
+static void plan_drop(struct exchange *x)
+{
+    struct drops *d = &x->http->drops;
+    x->will_drop = true;
+    x->previous_drop = d->last;
+    if (d->last)
+        d->last->next_drop = x;
+    else
+        d->first = x;
+    d->last = x;
+}
+
+static void forget_drop(struct exchange *x)
+{
+    struct drops *d = &x->http->drops;
+    if (!x->will_drop)
+        return;
+    *(x->previous_drop ? &x->previous_drop->next_drop : &d->first) = x->next_drop;
+    *(x->next_drop ? &x->next_drop->previous_drop : &d->last) = x->previous_drop;
+    x->will_drop = false;
+}
+
 static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *self)
 {
-    (void)easy, (void)data, (void)size;
-    struct record *r = ((struct exchange *)self)->record;
+    (void)easy, (void)data;
+    struct exchange *x = self;
+    struct record *r = x->record;
     if (type == CURLINFO_HEADER_OUT || type == CURLINFO_DATA_OUT) {
         r->send_end_ns = clock_now_ns();
         r->n_chunks_sent += type == CURLINFO_DATA_OUT;
+        x->n_sent += type == CURLINFO_DATA_OUT ? size : 0;
+        if (r->drop_after_ns > 0 && !x->will_drop && x->n_sent >= r->payload->size)
+            plan_drop(x);
     }
     return 0;
-}
-
-/* A new answer begins (after a redirect or "100 Continue" there may be several). */
-static void read_status_line(struct record *r, const char *line, size_t size)
-{
-    const char *space = memchr(line, ' ', size);
-    const char *end = line + size;
-    r->status = 0;
-    for (const char *p = space ? space + 1 : end; p < end && *p >= '0' && *p <= '9'; p++)
-        r->status = r->status < 1000 ? r->status * 10 + (*p - '0') : r->status;
-    const char *reason = space && end - space > 5 ? space + 5 : end;
-    while (end > reason && (end[-1] == '\r' || end[-1] == '\n'))
-        end--;
-    free(r->reason);
-    free(r->content_type);
-    free(r->server_timing);
-    r->server_timing = NULL;
-    r->reason = xstrndup(reason, (size_t)(end - reason));
-    r->content_type = NULL;
-    buf_clear(&r->body);
-}
-
-static char *header_value(const char *line, size_t size, const char *name)
-{
-    size_t n = strlen(name);
-    if (size <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
-        return NULL;
-    const char *from = line + n + 1, *end = line + size;
-    while (from < end && (*from == ' ' || *from == '\t'))
-        from++;
-    while (end > from && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
-        end--;
-    return xstrndup(from, (size_t)(end - from));
 }
 
 static size_t on_header(char *line, size_t one, size_t size, void *self)
 {
     (void)one;
-    struct record *r = ((struct exchange *)self)->record;
-    char *value;
-    if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
-        read_status_line(r, line, size);
-    } else if (line[0] == '\r' || line[0] == '\n') {
-        r->ack_ns = clock_now_ns();
-    } else if ((value = header_value(line, size, "content-type"))) {
-        free(r->content_type);
-        r->content_type = value;
-    } else if ((value = header_value(line, size, "server"))) {
-        free(r->server_build);
-        r->server_build = value;
-    } else if ((value = header_value(line, size, "server-timing"))) {
-        free(r->server_timing);
-        r->server_timing = value;
-    } else if ((value = header_value(line, size, "content-length"))) {
-        /* room at once: no growing while the body arrives */
-        unsigned long long length = strtoull(value, NULL, 10);
-        free(value);
-        if (length > 0 && length <= HTTP_MAX_BODY)
-            buf_reserve(&r->body, (size_t)length + 1);
-    }
+    http_answer_line(((struct exchange *)self)->record, line, size);
     return size;
 }
 
@@ -192,6 +174,7 @@ static void start(void *self, struct record *r)
     struct request_headers headers = {0};
     struct exchange *x = xcalloc(1, sizeof *x);
     request_make_headers(&headers, h->target, r);
+    x->http = h;
     x->record = r;
     x->headers = make_list(&headers);
     x->easy = curl_easy_init();
@@ -282,6 +265,7 @@ static void read_setup_times(struct record *r, CURL *easy)
 
 static void detach(struct http *h, struct exchange *x)
 {
+    forget_drop(x);
     curl_multi_remove_handle(h->multi, x->easy);
     curl_easy_cleanup(x->easy);
     curl_slist_free_all(x->headers);
@@ -316,6 +300,28 @@ static int64_t now_ns(void *self)
     return clock_now_ns();
 }
 
+/* When the next exchange is to be hung up; INT64_MAX: none. */
+static int64_t next_drop_ns(const struct http *h)
+{
+    const struct exchange *x = h->drops.first;
+    return x ? x->record->send_end_ns + x->record->drop_after_ns : INT64_MAX;
+}
+
+/* Hang up one whose time has come, or NULL. Its connection is closed, as the server would see a
+ * user leave. */
+static struct record *drop_due(struct http *h)
+{
+    if (next_drop_ns(h) > clock_now_ns())
+        return NULL;
+    struct exchange *x = h->drops.first;
+    struct record *r = x->record;
+    r->transfer = TRANSFER_DROPPED;
+    r->end_ns = clock_now_ns();
+    read_setup_times(r, x->easy);
+    detach(h, x);
+    return r;
+}
+
 /* The next record that has ended already, or NULL. */
 static struct record *take_ended(struct http *h)
 {
@@ -331,7 +337,7 @@ static struct record *take_ended(struct http *h)
         if (message->msg == CURLMSG_DONE)
             return finish(h, message->easy_handle, message->data.result);
     }
-    return NULL;
+    return drop_due(h);
 }
 
 static void set_timer(struct http *h, int64_t until_ns)
@@ -351,7 +357,8 @@ static struct record *wait(void *self, int64_t until_ns)
     struct record *r = take_ended(h);
     if (r || clock_now_ns() >= until_ns)
         return r;
-    set_timer(h, until_ns);
+    int64_t drop_ns = next_drop_ns(h);
+    set_timer(h, drop_ns < until_ns ? drop_ns : until_ns);
     struct curl_waitfd timer = {.fd = h->timer, .events = CURL_WAIT_POLLIN};
     curl_multi_poll(h->multi, &timer, 1, IDLE_MS, NULL);
     curl_multi_perform(h->multi, &n_running);

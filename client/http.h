@@ -8,10 +8,9 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "client/http_answer.h"
 #include "client/load.h"
 #include "client/request.h"
-
-#define HTTP_MAX_BODY ((size_t)1 << 30) /* a larger answer is TRANSFER_OVERSIZED */
 
 /* Call once before any thread starts, and at the end. */
 bool http_setup(struct error *err);

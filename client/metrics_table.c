@@ -137,6 +137,15 @@ static bool canceled_count(const struct metrics_input *in, struct stats *s)
     return in->n_canceled > 0 && scalar(s, (double)in->n_canceled);
 }
 
+/* Hung up because --request-cancellation-rate said so. */
+static bool dropped_count(const struct metrics_input *in, struct stats *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_records; i++)
+        n += record_was_dropped(in->records[i]);
+    return n > 0 && scalar(s, (double)n);
+}
+
 static bool late_count(const struct metrics_input *in, struct stats *s)
 {
     size_t n = 0;
@@ -320,6 +329,7 @@ const struct metric METRICS[] = {
     SCALAR("request_error_rate", "Request Error Rate", "%", TABLE_MAIN, error_rate),
     SCALAR("request_count", "Request Count", "requests", TABLE_MAIN, request_count),
     SCALAR("canceled_request_count", "Canceled Requests", "requests", TABLE_MAIN, canceled_count),
+    SCALAR("request_cancellation_count", "Requests Canceled on Purpose", "requests", TABLE_MAIN, dropped_count),
     {"adj_request_latency", "Request Latency (error-adjusted)", "ms", METRIC_RECORD, TABLE_MAIN, false, false, false, true, NULL, adjusted_latency},
 
     RECORD("response_time", "Response Time (from due)", "ms", TABLE_TIMING, metric_response_time),

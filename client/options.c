@@ -140,6 +140,9 @@ static bool check_load(struct options *o, struct error *err)
     if (options_given(o, "--arrival-smoothness") && o->arrival_pattern != ARRIVAL_GAMMA &&
         o->warmup_pattern != ARRIVAL_GAMMA)
         return fail_option(err, "--arrival-smoothness", "needs --arrival-pattern gamma");
+    if (options_given(o, "--request-cancellation-delay") && o->cancellation_rate <= 0)
+        return fail_option(err, "--request-cancellation-delay",
+                           "needs --request-cancellation-rate above 0");
     if (o->n_requests == 0 && o->duration_s <= 0)
         o->n_requests = DEFAULT_REQUESTS;
 

@@ -46,6 +46,7 @@ struct options {
     int64_t n_requests;
     double duration_s;
     const char *grace_text;
+    double cancellation_rate, cancellation_delay_s; /* percent of requests; after sending */
     int64_t n_warmup;
     double warmup_duration_s;
     int64_t warmup_concurrency;

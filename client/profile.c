@@ -46,6 +46,7 @@ struct run {
     /* the load thread's */
     int phase;     /* index of the current one */
     size_t n_made; /* requests of all phases: prompts go on where the warm-up left off */
+    struct random cancellation; /* which ones of the measurement are hung up on purpose */
     struct error error;
 
     /* shared */
@@ -56,6 +57,12 @@ struct run {
 
     struct profile_outcome *outcome; /* the caller's; NULL: this is the only run */
 };
+
+static int64_t to_ns(double seconds)
+{
+    return seconds >= (double)INT64_MAX / (double)NS_PER_S ? INT64_MAX
+                                                           : (int64_t)(seconds * (double)NS_PER_S);
+}
 
 /* ---- the load thread ------------------------------------------------------------------------ */
 
@@ -71,6 +78,9 @@ static struct record *make_record(void *self, int64_t session)
     r->payload = &run->prompts.entries[r->entry].body;
     random_uuid(r->request_id);
     random_uuid(r->correlation_id);
+    double fraction = run->options.cancellation_rate / 100;
+    if (fraction > 0 && !r->is_warmup && random_unit(&run->cancellation) < fraction)
+        r->drop_after_ns = 1 + to_ns(run->options.cancellation_delay_s); /* 0 is never */
     return r;
 }
 
@@ -172,12 +182,6 @@ static void watch(struct run *run, const sigset_t *signals, bool draws)
 
 /* ---- set-up --------------------------------------------------------------------------------- */
 
-static int64_t to_ns(double seconds)
-{
-    return seconds >= (double)INT64_MAX / (double)NS_PER_S ? INT64_MAX
-                                                           : (int64_t)(seconds * (double)NS_PER_S);
-}
-
 static void plan_phases(struct run *run)
 {
     const struct options *o = &run->options;
@@ -277,6 +281,7 @@ static bool set_up(struct run *run, struct error *err)
     run->report.unix_offset_ns = clock_unix_ns() - clock_now_ns();
     random_hex(run->report.benchmark_id, sizeof run->report.benchmark_id - 1);
     plan_phases(run);
+    random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
                                 .is_pooled = o->connection_reuse == 0};
     return make_prompts(run, err) && artifacts_open(&run->artifacts, o, &run->prompts, err) &&

@@ -35,7 +35,7 @@ int profile_end_judge(const struct report *report)
         const struct report_phase *p = &report->phases[i];
         size_t n_failed = 0;
         for (size_t k = 0; k < p->n_failures; k++)
-            n_failed += p->failures[k].count;
+            n_failed += record_was_dropped(p->failures[k].first) ? 0 : p->failures[k].count;
         if (n_failed == 0)
             continue;
         code = 1;
@@ -43,6 +43,8 @@ int profile_end_judge(const struct report *report)
                 p->name);
         for (size_t k = 0; k < p->n_failures && k < 5; k++) {
             const struct record_error *e = &p->failures[k].first->error;
+            if (record_was_dropped(p->failures[k].first))
+                continue;
             struct buf line = {0};
             report_clean_text(&line, e->type, 80);
             buf_puts(&line, ": ");
@@ -60,6 +62,9 @@ int profile_end_judge(const struct report *report)
                 "fluxperf: %" PRId64 " requests were still in flight at the end of the "
                 "grace period; they were canceled and are in no statistics of answers\n",
                 last->load.n_canceled);
+    const struct metric_value *dropped = metrics_get(&last->metrics, "request_cancellation_count");
+    if (dropped)
+        fprintf(stderr, "fluxperf: %.0f requests were canceled on purpose\n", dropped->stats.avg);
     if (last->load.n_unsent > 0)
         fprintf(stderr,
                 "fluxperf: %" PRId64 " requests were due but could not be sent before the end: all "

@@ -25,6 +25,7 @@ enum transfer {
     TRANSFER_TIMEOUT,      /* longer than --request-timeout-seconds */
     TRANSFER_OVERSIZED,    /* the answer is larger than HTTP_MAX_BODY */
     TRANSFER_CANCELED,     /* given up by us: end of the grace period, or Ctrl-C */
+    TRANSFER_DROPPED,      /* hung up by us because --request-cancellation-rate said so */
     TRANSFER_FAILED,       /* anything else (TLS, protocol) */
 };
 
@@ -52,6 +53,7 @@ struct record {
     char request_id[UUID_SIZE];
     char correlation_id[UUID_SIZE];
     const struct buf *payload; /* the request body as sent; owned by the data set */
+    int64_t drop_after_ns;     /* hang up so long after the last byte was sent; 0: never */
 
     /* moments */
     int64_t due_ns;             /* when it should have been sent: the clock of the user */
@@ -99,6 +101,12 @@ static inline bool record_succeeded(const struct record *r) { return r->error.me
 static inline bool record_was_canceled(const struct record *r)
 {
     return r->transfer == TRANSFER_CANCELED;
+}
+
+/* Hung up on purpose: an error in the statistics, as in AIPerf, but no failure of the server. */
+static inline bool record_was_dropped(const struct record *r)
+{
+    return r->transfer == TRANSFER_DROPPED;
 }
 
 /* Free a record and all it owns; NULL is fine. */

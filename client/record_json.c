@@ -61,8 +61,9 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
         put_int(out, "profiling_index", 0);
     put_string(out, "phase_name", phase);
     put_string(out, "phase_kind", phase);
-    put_bool(out, "was_cancelled", record_was_canceled(r));
-    if (record_was_canceled(r))
+    bool is_ours = record_was_canceled(r) || record_was_dropped(r);
+    put_bool(out, "was_cancelled", is_ours);
+    if (is_ours)
         put_time(out, "cancellation_time_ns", r->end_ns, c);
     put_bool(out, "context_overflow_skip", false);
     put_int(out, "agent_depth", 0);

@@ -147,7 +147,8 @@ static void handle(struct records *s, struct record *r)
     keep_first(&s->served_model, &r->served_model);
     shrink(r);
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
-    atomic_fetch_add(&s->counters.n_failed, !record_succeeded(r) && !record_was_canceled(r));
+    atomic_fetch_add(&s->counters.n_failed,
+                     !record_succeeded(r) && !record_was_canceled(r) && !record_was_dropped(r));
     atomic_fetch_add(&s->counters.n_judged, 1);
     keep(s, r);
 }

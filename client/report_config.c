@@ -82,6 +82,8 @@ struct load_shape {
     double grace_s; /* negative: not set */
     int pattern;
     double smoothness;
+    double cancellation_rate;    /* 0: none */
+    double cancellation_delay_s; /* negative: not set */
 };
 
 static struct json *phase_of(const char *name, struct load_shape s)
@@ -110,6 +112,12 @@ static struct json *phase_of(const char *name, struct load_shape s)
         put_double(put_object(phase, "rate_ramp"), "duration", s.rate_ramp_s);
     if (s.rate_hz > 0 && s.pattern == ARRIVAL_GAMMA)
         put_double(phase, "smoothness", s.smoothness);
+    if (s.cancellation_rate > 0) {
+        struct json *cancellation = put_object(phase, "cancellation");
+        put_double(cancellation, "rate", s.cancellation_rate);
+        if (s.cancellation_delay_s >= 0)
+            put_double(cancellation, "delay", s.cancellation_delay_s);
+    }
     return phase;
 }
 
@@ -140,6 +148,9 @@ static struct json *phases_of(const struct options *o)
         .grace_s = o->grace_text ? o->grace_s : -1,
         .pattern = o->arrival_pattern,
         .smoothness = o->arrival_smoothness,
+        .cancellation_rate = o->cancellation_rate,
+        .cancellation_delay_s =
+            options_given(o, "--request-cancellation-delay") ? o->cancellation_delay_s : -1,
     };
     if (o->has_warmup)
         json_push(phases, phase_of("warmup", warmup));

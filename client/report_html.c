@@ -108,20 +108,22 @@ static void put_count(struct buf *out, double n, const char *what)
 
 static void put_verdict(struct buf *out, const struct json *summary, const struct metrics *m)
 {
-    double n_failed = value_of(m, "error_request_count"),
-           n_late = value_of(m, "late_request_count");
+    double n_dropped = value_of(m, "request_cancellation_count"); /* on purpose: no failure */
+    double n_failed = value_of(m, "error_request_count") - n_dropped;
+    double n_late = value_of(m, "late_request_count");
     double n_unsent = value_of(m, "unsent_request_count");
     double n_canceled = value_of(m, "canceled_request_count");
     double n_all = n_failed + value_of(m, "request_count");
+    bool is_empty = n_all + n_dropped == 0;
     const char *why = TEXT(summary, "incomplete_reason");
-    bool is_bad = n_failed > 0 || why || n_all == 0;
+    bool is_bad = n_failed > 0 || why || is_empty;
     bool is_warning = n_late + n_unsent + n_canceled > 0;
     buf_printf(out, "<section class=\"verdict %s\">\n<b>",
                is_bad       ? "bad"
                : is_warning ? "warn"
                             : "good");
     if (n_all == 0) {
-        buf_puts(out, "No request was completed");
+        buf_puts(out, is_empty ? "No request was completed" : "All were canceled on purpose");
     } else if (n_failed > 0) {
         report_html_number(out, n_failed);
         buf_puts(out, " of ");
@@ -144,6 +146,8 @@ static void put_verdict(struct buf *out, const struct json *summary, const struc
         put_count(out, n_late, "late");
     if (metrics_get(m, "unsent_request_count"))
         put_count(out, n_unsent, "unsent");
+    if (n_dropped > 0)
+        put_count(out, n_dropped, "canceled on purpose");
     if (n_canceled > 0)
         put_count(out, n_canceled, "canceled");
     buf_puts(out, "</section>\n");
