@@ -31,23 +31,56 @@ static void name_files(struct artifacts *a, const struct options *o)
     a->ready = xasprintf("%s/.aiperf_results_ready.json", o->run_dir);
 }
 
+/* All but inputs.json: it is written anew before the run. */
+static void remove_results(const struct artifacts *a)
+{
+    const char *const old[] = {a->json,     a->csv,         a->console,    a->lines,
+                               a->raw,      a->slices_json, a->slices_csv, a->run_manifest,
+                               a->manifest, a->trace,       a->report,     a->ready};
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
+        unlink(old[i]);
+}
+
 bool artifacts_open(struct artifacts *a, const struct options *o, const struct prompts *prompts,
                     struct error *err)
 {
     name_files(a, o);
     a->prompts = prompts;
-    const char *const old[] = {a->json,     a->csv,         a->console,    a->lines,
-                               a->raw,      a->slices_json, a->slices_csv, a->run_manifest,
-                               a->manifest, a->trace,       a->report,     a->ready};
     struct buf inputs = {0};
     prompts_print_inputs(prompts, &inputs);
     bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
     if (!ok)
         error_prefix(err, "artifact directory");
-    for (size_t i = 0; ok && i < sizeof old / sizeof old[0]; i++)
-        unlink(old[i]);
+    else
+        remove_results(a);
     buf_free(&inputs);
     return ok;
+}
+
+void artifacts_remove(const struct options *o)
+{
+    static const char *const PHASES[] = {"warmup", "profiling"};
+    struct artifacts a = {0};
+    name_files(&a, o);
+    remove_results(&a);
+    unlink(a.inputs);
+    for (size_t i = 0; i < sizeof PHASES / sizeof PHASES[0]; i++) {
+        const char *prefix = o->prefix ? o->prefix : "profile_export_aiperf";
+        char *dir = xasprintf("%s/phases/%s", o->run_dir, PHASES[i]);
+        char *json = xasprintf("%s/%s.json", dir, prefix),
+             *csv = xasprintf("%s/%s.csv", dir, prefix);
+        unlink(json);
+        unlink(csv);
+        rmdir(dir);
+        free(dir);
+        free(json);
+        free(csv);
+    }
+    char *phases = xasprintf("%s/phases", o->run_dir);
+    rmdir(phases);
+    rmdir(o->run_dir);
+    free(phases);
+    artifacts_close(&a);
 }
 
 static bool write_buf(const char *path, struct buf *text, struct error *err)

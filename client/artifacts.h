@@ -20,6 +20,10 @@ struct artifacts {
 bool artifacts_open(struct artifacts *a, const struct options *o, const struct prompts *prompts,
                     struct error *err);
 
+/* Remove the files of an earlier run, by o->run_dir and o->prefix, and its directory when nothing
+ * else is in it. */
+void artifacts_remove(const struct options *o);
+
 /* Write every report; console gets the tables' text too. */
 bool artifacts_write(const struct artifacts *a, const struct report *r, struct buf *console,
                      struct error *err);

@@ -7,6 +7,7 @@
 #include "client/extract.h"
 #include "client/options.h"
 #include "client/profile.h"
+#include "client/repeat.h"
 #include "client/report_html_plot.h"
 #include "text/tokenize_lines.h"
 #include "text/tokenizer.h"
@@ -17,6 +18,7 @@ static void print_help(void)
          "\n"
          "Commands:\n"
          "  profile          send image requests to a server and report latencies\n"
+         "  repeat           make the same run several times and report how the numbers differ\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -114,6 +116,17 @@ static int run_tokenize(int argc, char **argv, int first)
     return ok ? 0 : fail_with(&err, "fluxperf tokenize --help");
 }
 
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv, int first);
+    void (*help)(void);
+} COMMANDS[] = {
+    {"profile", profile_main, options_help},
+    {"repeat", repeat_main, repeat_help},
+    {"compare", compare_main, compare_help},
+    {"plot", report_html_plot_main, report_html_plot_help},
+};
+
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
@@ -126,22 +139,12 @@ int main(int argc, char **argv)
         print_help();
         return 0;
     }
-    if (strcmp(command, "profile") == 0) {
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
+        if (strcmp(command, COMMANDS[i].name) != 0)
+            continue;
         if (!wants_help(argc, argv, 2))
-            return profile_main(argc, argv, 2);
-        options_help();
-        return 0;
-    }
-    if (strcmp(command, "compare") == 0) {
-        if (!wants_help(argc, argv, 2))
-            return compare_main(argc, argv, 2);
-        compare_help();
-        return 0;
-    }
-    if (strcmp(command, "plot") == 0) {
-        if (!wants_help(argc, argv, 2))
-            return report_html_plot_main(argc, argv, 2);
-        report_html_plot_help();
+            return COMMANDS[i].run(argc, argv, 2);
+        COMMANDS[i].help();
         return 0;
     }
     if (strcmp(command, "extract-images") == 0)
@@ -152,9 +155,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs(
-        "fluxperf: commands are profile, compare, plot, extract-images and tokenize; see fluxperf "
-        "--help\n",
-        stderr);
+    fputs("fluxperf: commands are profile, repeat, compare, plot, extract-images and tokenize; see "
+          "fluxperf --help\n",
+          stderr);
     return 2;
 }

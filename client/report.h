@@ -75,6 +75,8 @@ void report_json_manifest(struct buf *out, const struct report *r);
 
 /* profile_export_aiperf.csv of one phase. */
 void report_csv(struct buf *out, const struct metrics *m);
+/* Append one cell, quoted when it must be (RFC 4180). */
+void report_csv_cell(struct buf *out, const char *text);
 /* Statistics by the name of their column; NaN when the metric has none of it. */
 double report_stat(const struct metric_value *v, const char *name);
 extern const char *const REPORT_STATS[]; /* the columns in order, NULL at the end */

@@ -42,8 +42,7 @@ double report_stat(const struct metric_value *v, const char *name)
     return s->std;
 }
 
-/* One cell, quoted when it must be (RFC 4180). */
-static void put_cell(struct buf *out, const char *text)
+void report_csv_cell(struct buf *out, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
         buf_puts(out, text);
@@ -69,7 +68,7 @@ static void put_name(struct buf *out, const struct metric *m)
 {
     bool is_count = strcmp(m->unit, "requests") == 0 || strcmp(m->unit, "count") == 0;
     char *name = is_count ? xstrdup(m->name) : xasprintf("%s (%s)", m->name, m->unit);
-    put_cell(out, name);
+    report_csv_cell(out, name);
     free(name);
 }
 
@@ -130,9 +129,9 @@ static void put_slice_metric(struct buf *out, const struct report *r, size_t ind
             continue;
         buf_printf(out, "%zu,%" PRId64 ",%" PRId64 ",", index, s->start_ns + r->unix_offset_ns,
                    s->end_ns + r->unix_offset_ns);
-        put_cell(out, v->metric->name);
+        report_csv_cell(out, v->metric->name);
         buf_putc(out, ',');
-        put_cell(out, v->metric->unit);
+        report_csv_cell(out, v->metric->unit);
         buf_printf(out, ",%s,%.2f" END, REPORT_STATS[k], value);
     }
 }
