@@ -164,8 +164,9 @@ def test_interrupt_in_a_pause_ends_it(tmp_path):
     (["2", "--concurrency", "0"], "--concurrency is '0'"),
     (["2", "--pause", "-1"], "--pause is '-1'"),
     (["2", "--nonsense", "1"], "unknown option --nonsense"),
-    (["2", "--input-file", "nowhere.jsonl"], "nowhere.jsonl")])
+    (["2", "--input-file", "bad.jsonl"], "bad.jsonl:1")])
 def test_wrong_usage_is_named_before_anything_is_sent(tmp_path, args, text):
+    (tmp_path / "bad.jsonl").write_text("{}\n")
     with FakeServer() as server:
         run = repeat(server.url, tmp_path, *args)
         assert not server.requests
