@@ -37,6 +37,8 @@ struct vae_config {
     int64_t channels[VAE_MAX_LEVELS]; /* from full resolution down */
     int n_levels;
     int64_t layers_per_block, sample_size;
+    int64_t tile_px; /* side of the tiles of vae_tiles.h, 0: pictures in one piece. Never read from
+                        a config: struct flux_memory asks for it */
     int norm_groups;
     float scaling_factor, shift_factor;
     bool has_quant_conv, has_post_quant_conv, has_mid_attention;

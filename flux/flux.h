@@ -87,12 +87,22 @@ struct flux_result {
     char warning[256];    /* "" or what was cut or ignored, for the log line */
 };
 
+/* What a model keeps where; zero-initialised: all of it on the device, pictures in one piece. */
+struct flux_memory {
+    /* Side in pixels of the autoencoder's tiles (flux/vae_tiles.h), a multiple of four latents; 0:
+     * pictures in one piece; FLUX_TILE_OF_MODEL: the sample_size of its config, as in diffusers. */
+    int64_t vae_tile_px;
+};
+
+enum { FLUX_TILE_OF_MODEL = -1 };
+
 /* How a model is built; zero-initialised: from its checkpoint, all of it. */
 struct flux_load {
     bool is_dummy;   /* random weights in place of the checkpoint's */
     uint64_t seed;   /* of random weights */
     bool has_layers; /* only the first n_double and n_single blocks of the transformer */
     int64_t n_double, n_single;
+    struct flux_memory memory;
 };
 
 /* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */
@@ -102,7 +112,7 @@ bool flux_open(struct flux **out, struct backend *b, const char *model_dir, stru
  * known name (flux_is_known) will do when there is no folder of that name; its weights are of the
  * type that b computes in when that is bf16, else of the type that the configs say, and tokenizers
  * that the folder lacks are synthetic. More blocks than the model has are refused with the field
- * "num_layers". */
+ * "num_layers", tiles that the autoencoder can't have with "vae_tile_size". */
 bool flux_open_as(struct flux **out, struct backend *b, const char *model,
                   const struct flux_load *load, struct error *err);
 void flux_close(struct flux *f); /* NULL is fine */
@@ -135,6 +145,7 @@ struct flux_plan {
     } parts[4];
     int width_px, height_px, steps; /* as asked for, or the model's */
     int64_t n_double, n_single;     /* blocks of the transformer */
+    int vae_tile_px;                /* 0: pictures in one piece */
     double flops_per_step, flops_per_image;
     int64_t n_parameters;
     size_t weight_bytes, scratch_bytes;

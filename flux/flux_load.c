@@ -22,6 +22,24 @@ static bool cut_layers(struct transformer_config *c, const struct flux_load *loa
     return true;
 }
 
+/* An overlap, a quarter of a tile, must be whole latents. */
+static bool set_tiles(struct flux_config *c, const struct flux_memory *memory, struct error *err)
+{
+    enum { OVERLAPS = 4 };
+    int64_t unit = OVERLAPS * flux_config_latent_px(c), tile = memory->vae_tile_px;
+    if (tile == FLUX_TILE_OF_MODEL) {
+        tile = c->vae.sample_size / unit * unit;
+        tile = tile < unit ? unit : tile;
+    }
+    if (tile < 0 || tile > FLUX_MAX_SIDE_PX || tile % unit != 0) {
+        return fail_field(err, "vae_tile_size",
+                          "vae_tile_size %lld: must be a multiple of %lld from %lld to %d",
+                          (long long)tile, (long long)unit, (long long)unit, FLUX_MAX_SIDE_PX);
+    }
+    c->vae.tile_px = tile;
+    return true;
+}
+
 bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model, bool may_be_known,
                     const struct flux_load *load, struct error *err)
 {
@@ -39,7 +57,7 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model
             return false;
         }
     }
-    return cut_layers(&c->transformer, load, err);
+    return cut_layers(&c->transformer, load, err) && set_tiles(c, &load->memory, err);
 }
 
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,

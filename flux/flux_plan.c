@@ -107,6 +107,7 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     plan->parts[VAE].flops = r.plan_flops.vae;
     plan->n_double = m.config.transformer.n_double;
     plan->n_single = m.config.transformer.n_single;
+    plan->vae_tile_px = (int)m.config.vae.tile_px;
     plan->width_px = q.width_px;
     plan->height_px = q.height_px;
     plan->steps = q.steps;

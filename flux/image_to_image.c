@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "flux/vae_tiles.h"
 #include "tensor/dtype.h"
 
 /* The given picture scaled to -1..1, channels last; the caller frees. */
@@ -72,8 +73,8 @@ bool init_latent(struct backend *b, const struct run *run, float *latent, struct
     struct tensor moments = scratch_take(
         b, b->compute, SHAPE(1, run->latent_rows, run->latent_columns, 2 * c->latent_channels));
     float *pixels = backend_is_plan(b) ? NULL : scaled_pixels(spec);
-    vae_encode(b, &run->parts->vae, moments,
-               upload_new(b, pixels, SHAPE(1, spec->height_px, spec->width_px, 3)));
+    vae_tiles_encode(b, &run->parts->vae, moments,
+                     upload_new(b, pixels, SHAPE(1, spec->height_px, spec->width_px, 3)));
     bool ok = true;
     if (!backend_is_plan(b)) {
         size_t count = (size_t)(tensor_elements(moments) / 2);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "flux/image_to_image.h"
 #include "flux/latents.h"
+#include "flux/vae_tiles.h"
 #include "tensor/dtype.h"
 #include "tensor/plan.h"
 
@@ -208,7 +209,7 @@ static bool decode(struct backend *b, struct run *r, int row, struct tensor late
         dump_stack(r->dump, b, "latents_final", channels_first(map));
     }
     op_affine(b, map, map, 1.0f / c->scaling_factor, c->shift_factor);
-    vae_decode(b, &r->parts->vae, image, map);
+    vae_tiles_decode(b, &r->parts->vae, image, map);
     op_to_rgb8(b, rgb, tensor_at(image, 0, 0));
     if (r->dump != NULL) {
         dump_stack(r->dump, b, "vae_input", channels_first(map));

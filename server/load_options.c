@@ -20,6 +20,9 @@ static const char *read_count(const char *text, int64_t *count)
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err)
 {
     *load = (struct flux_load){.is_dummy = wish->format == LOAD_DUMMY};
+    load->memory.vae_tile_px = wish->vae_tile_px > 0 ? wish->vae_tile_px
+                               : wish->tiles_vae     ? FLUX_TILE_OF_MODEL
+                                                     : 0;
     if (!wish->num_layers)
         return true;
     const char *end = read_count(wish->num_layers, &load->n_double);

@@ -9,6 +9,14 @@
     "or any directory with configs; nothing is downloaded but configs (default auto)"
 #define NUM_LAYERS_HELP \
     "only the first D double and S single blocks of the transformer (default: all)"
+#define VAE_TILING_HELP                                                                          \
+    "decode and encode pictures in overlapping tiles as large as the autoencoder was made for, " \
+    "1024 "                                                                                      \
+    "pixels for FLUX.1: less memory for larger pictures"
+#define VAE_TILE_SIZE_HELP                                                                      \
+    "the same in tiles of so many pixels, a multiple of 32 for FLUX.1: smaller ones take less " \
+    "memory "                                                                                   \
+    "and change pictures more"
 
 enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 
@@ -16,10 +24,12 @@ enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 struct load_wish {
     int format;
     const char *num_layers; /* "D,S" or NULL */
+    bool tiles_vae;
+    int64_t vae_tile_px; /* 0: not given */
 };
 
-/* ERR_INVALID when --num-layers is malformed; whether the model has so many blocks is flux_open_as'
- * question. */
+/* ERR_INVALID when --num-layers is malformed; whether the model has so many blocks, and whether
+ * tiles of that size are possible, is flux_open_as' question. */
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err);
 
 /* Warn that pictures of random weights show nothing. */

@@ -44,6 +44,9 @@ static const struct option OPTIONS[] = {
      .help = "with classifier-free guidance, which calls the transformer twice a step"},
     {"--dtype", NULL, NULL, ARG_CHOICE, AT(backend.dtype), .choices = BACKENDS_DTYPES,
      .help = "type of activations; auto is f32 (default auto)"},
+    {"--vae-tiling", NULL, NULL, ARG_FLAG, AT(load_wish.tiles_vae), .help = VAE_TILING_HELP},
+    {"--vae-tile-size", NULL, "PIXELS", ARG_INT, AT(load_wish.vae_tile_px), 1, FLUX_MAX_SIDE_PX,
+     .help = VAE_TILE_SIZE_HELP},
     {"--device-memory", NULL, "SIZE", ARG_STRING, AT(device_memory),
      .help = "say whether it fits into so much memory, as in 24GiB or 80GB, and what would fit"},
     {"--json", NULL, NULL, ARG_FLAG, AT(wants_json), .help = "print one JSON object"},
@@ -89,7 +92,10 @@ static void print_table(const char *dir, const struct flux_plan_query *q, const 
 {
     printf("model              %s\n", dir);
     printf("image              %dx%d, ", p->width_px, p->height_px);
-    printf("%d steps, batch %d, %s\n\n", p->steps, q->batch, dtype_name(q->compute));
+    printf("%d steps, batch %d, %s", p->steps, q->batch, dtype_name(q->compute));
+    if (p->vae_tile_px)
+        printf(", tiles of %d pixels", p->vae_tile_px);
+    printf("\n\n");
     printf("%-18s%16s%14s%14s\n", "part", "parameters", "weights", "one call");
     for (int i = 0; i < N_PARTS; i++) {
         print_row(p->parts[i].name, p->parts[i].n_parameters, p->parts[i].weight_bytes);
@@ -122,6 +128,7 @@ static void print_json(const struct flux_plan *p, const struct plan_fit *fit)
     }
     json_set(root, "parts", parts);
     json_set(root, "steps", json_new_int(p->steps));
+    json_set(root, "vae_tile_size", json_new_int(p->vae_tile_px));
     json_set(root, "parameters", json_new_int(p->n_parameters));
     json_set(root, "weight_bytes", json_new_int((int64_t)p->weight_bytes));
     json_set(root, "scratch_bytes", json_new_int((int64_t)p->scratch_bytes));

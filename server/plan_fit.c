@@ -80,6 +80,30 @@ static bool try_sizes(struct plan_fit *fit, const char *model, const struct flux
     return true;
 }
 
+/* Decoding in the largest tiles that make it fit. */
+static bool try_tiles(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
+                      const struct flux_plan *plan, struct error *err)
+{
+    static const int TILES_PX[] = {1024, 512, 256};
+    int before = fit->n_remedies;
+    for (size_t i = 0; i < sizeof TILES_PX / sizeof TILES_PX[0]; i++) {
+        struct flux_plan_query q = *query;
+        struct error unfit = {0};
+        char options[32];
+        int longest = plan->width_px > plan->height_px ? plan->width_px : plan->height_px;
+        int was = plan->vae_tile_px ? plan->vae_tile_px : longest;
+        if (TILES_PX[i] >= was)
+            continue;
+        q.load.memory.vae_tile_px = TILES_PX[i];
+        snprintf(options, sizeof options, "--vae-tile-size %d", TILES_PX[i]);
+        if (!try_options(fit, model, &q, options, &unfit) && unfit.code != ERR_INVALID)
+            return fail(err, unfit.code, "%s", unfit.text);
+        if (fit->n_remedies > before)
+            return true;
+    }
+    return true;
+}
+
 static struct flux_plan_query with_layers(const struct flux_plan_query *query,
                                           const struct flux_plan *plan, int64_t n_double)
 {
@@ -131,7 +155,8 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
         if (!try_options(fit, model, &q, "--batch 1", err))
             return false;
     }
-    return try_sizes(fit, model, query, err) && try_layers(fit, model, query, plan, err);
+    return try_tiles(fit, model, query, plan, err) && try_sizes(fit, model, query, err) &&
+           try_layers(fit, model, query, plan, err);
 }
 
 bool plan_fit(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,

@@ -60,11 +60,21 @@ def test_named_options_do_make_it_fit(fluxserve):
     remedies = plan(fluxserve, *model)["device_memory"]["would_fit_with"]
     names = [remedy["options"] for remedy in remedies]
     assert "--dtype bf16" in names and "--size 768x768" in names
+    assert "--vae-tile-size 512" in names
     assert any(name.startswith("--num-layers 1") for name in names)
     for remedy in remedies:
         memory = plan(fluxserve, *model, *remedy["options"].split())["device_memory"]
         assert memory["fits"], remedy
         assert memory["total_bytes"] == remedy["total_bytes"]
+
+
+def test_tiles_need_less_memory(fluxserve):
+    model = ("--model-path", DEV, "--dtype", "bf16", "--size", "2048x2048")
+    whole, tiled = (plan(fluxserve, *model, *tiles) for tiles in ((), ("--vae-tiling",)))
+    assert (whole["vae_tile_size"], tiled["vae_tile_size"]) == (0, 1024)
+    assert tiled["scratch_bytes"] < whole["scratch_bytes"] / 3
+    done = fluxserve("plan", *model, "--vae-tile-size", "1000")
+    assert done.returncode == 2 and "must be a multiple of 32" in done.stderr
 
 
 def test_enough_memory_fits(fluxserve):

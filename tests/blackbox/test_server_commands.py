@@ -30,6 +30,17 @@ def test_tutorials_arguments_are_accepted_with_a_warning_each(start_server):
     assert f"fluxserve running on http://0.0.0.0:{server.port} (Press CTRL+C" in server.log()
 
 
+def test_a_server_decodes_in_tiles(start_server):
+    wish = {"size": "128x128", "seed": 5, "num_inference_steps": 1}
+    pictures = []
+    for tiles in ((), ("--vae-tiling",), ("--vae-tile-size", "96")):
+        status, _, answer = start_server(*tiles).generate(**wish)
+        assert status == 200
+        pictures.append(answer["data"][0]["b64_json"])
+    assert pictures[0] == pictures[1]  # one tile of the model's is enough
+    assert pictures[0] != pictures[2]
+
+
 def test_served_model_name_is_told_and_any_name_is_served(start_server):
     server = start_server("--served-model-name", "black-forest-labs/FLUX.1-dev")
     status, _, answer = server.generate(model="whatever")

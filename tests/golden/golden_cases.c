@@ -269,6 +269,7 @@ static int run_case(const struct json *c, const char *model_dir, const char *dir
     struct flux *f = NULL;
     struct wish w = {0};
     struct flux_result result = {0};
+    struct flux_load load = {0};
     struct flux_dump *dump = flux_dump_new();
     struct flux_hooks hooks = {.dump = dump};
     struct error err = {0};
@@ -277,7 +278,8 @@ static int run_case(const struct json *c, const char *model_dir, const char *dir
     char *golden_path = xasprintf("%s/%s", dir, json_string(json_get(c, "tensors")));
     int failures = 0;
     if (golden_open(&b, is_bf16(c) ? DTYPE_BF16 : DTYPE_F32, &err) &&
-        flux_open(&f, b, model_dir, &err) && read_wish(&w, c, f, dir, &err) &&
+        json_read_int(c, "vae_tile_size", 0, 8192, &load.memory.vae_tile_px, &err) &&
+        flux_open_as(&f, b, model_dir, &load, &err) && read_wish(&w, c, f, dir, &err) &&
         flux_generate(f, &w.spec, &hooks, &result, &err) &&
         flux_dump_write(dump, dump_path, &err)) {
         failures += compare_files(dump_path, golden_path, tolerances);
