@@ -36,6 +36,16 @@ void cuda_launched(struct cuda *c, const char *operation)
     cuda_check(c, cudaGetLastError(), operation);
 }
 
+/* After a fault was taken: if it comes back it is one that stays. */
+static void note_loss(struct cuda *c)
+{
+    (void)cudaGetLastError();
+    if (c->is_lost || cudaStreamSynchronize(c->stream) == cudaSuccess)
+        return;
+    c->is_lost = true;
+    log_error("CUDA device %d is lost: nothing will work on it until a restart", c->device);
+}
+
 /* --- memory -----------------------------------------------------------------------------------*/
 
 void *cuda_work(struct cuda *c, size_t bytes)
@@ -59,7 +69,13 @@ static void *cuda_alloc(struct backend *b, size_t bytes, struct error *err)
     cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
     if (status == cudaSuccess)
         return memory;
-    (void)cudaGetLastError(); /* not sticky: the error is reported here */
+    (void)cudaGetLastError();                  /* the error is reported here */
+    if (status != cudaErrorMemoryAllocation) { /* of work that was queued before */
+        note_loss(c);
+        fail(err, ERR_DEVICE, "CUDA device %d: cudaMalloc: %s (%s)", c->device,
+             cudaGetErrorString(status), cudaGetErrorName(status));
+        return NULL;
+    }
     (void)cudaMemGetInfo(&left, &total);
     fail(err, ERR_MEMORY, "CUDA device %d: no memory for %.1f MiB: %.1f of %.1f MiB are free (%s)",
          c->device, (double)bytes / 0x1p20, (double)left / 0x1p20, (double)total / 0x1p20,
@@ -95,14 +111,8 @@ static void cuda_sync(struct backend *b)
 {
     struct cuda *c = cuda_use(b);
     cuda_replay_flush(c);
-    if (cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize"))
-        return;
-    /* An error that comes back after it was taken is one that stays. */
-    (void)cudaGetLastError();
-    if (!c->is_lost && cudaStreamSynchronize(c->stream) != cudaSuccess) {
-        c->is_lost = true;
-        log_error("CUDA device %d is lost: nothing will work on it until a restart", c->device);
-    }
+    if (!cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize"))
+        note_loss(c);
 }
 
 bool cuda_is_lost(struct backend *b) { return ((struct cuda *)b)->is_lost; }
@@ -199,8 +209,9 @@ static bool describe(struct cuda *c, struct error *err)
                     c->device, p.name, p.major, p.minor, OLDEST_CAPABILITY / 10,
                     OLDEST_CAPABILITY % 10);
     snprintf(c->backend.device, sizeof c->backend.device,
-             "%.60s, sm_%d, %d SMs, %.1f GiB, driver for CUDA %d.%d", p.name, c->capability,
-             c->processors, (double)p.totalGlobalMem / 0x1p30, driver / 1000, driver % 1000 / 10);
+             "device %d: %.50s, sm_%d, %d SMs, %.1f GiB, driver for CUDA %d.%d", c->device, p.name,
+             c->capability, c->processors, (double)p.totalGlobalMem / 0x1p30, driver / 1000,
+             driver % 1000 / 10);
     return true;
 }
 

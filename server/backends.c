@@ -1,6 +1,8 @@
 /* CPU or CUDA, by wish and by what answers. */
 #include "server/backends.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
@@ -52,3 +54,26 @@ bool backends_open(struct backend **out, const struct backends_wish *wish, struc
              dtype_name((*out)->compute), reason);
     return true;
 }
+
+bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct error *err)
+{
+    if (n <= 1)
+        return true;
+    struct error why = {0};
+    bool is_cpu = wish->kind == BACKENDS_CPU;
+    int count = is_cpu ? 0 : cuda_device_count(&why);
+    if (count == 0)
+        return fail_field(err, "--num-gpus",
+                          "--num-gpus %lld: must be 1 or 0 on the CPU, which is used as %s",
+                          (long long)n, is_cpu ? "--backend cpu asks for it" : why.text);
+    if (wish->device_id + n > count)
+        return fail_field(
+            err, "--num-gpus",
+            "--num-gpus %lld from --device-id %lld: %d CUDA device%s, must be %lld at "
+            "most",
+            (long long)n, (long long)wish->device_id, count, count == 1 ? " answers" : "s answer",
+            (long long)(count > wish->device_id ? count - wish->device_id : 0));
+    return true;
+}
+
+bool backends_is_lost(struct backend *b) { return strcmp(b->name, "cuda") == 0 && cuda_is_lost(b); }

@@ -22,5 +22,11 @@ struct backends_wish {
  * why. backend_close() the result. */
 bool backends_open(struct backend **out, const struct backends_wish *wish, struct error *err);
 
+/* Are there n devices from device_id on? More than one is for CUDA alone. */
+bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct error *err);
+
+/* After a failed run: will nothing work on its device until the process starts anew? */
+bool backends_is_lost(struct backend *b);
+
 /* The compute type of a wish; "auto" is f32 on the CPU and bf16 on CUDA. */
 enum dtype backends_compute(const struct backends_wish *wish, bool is_cuda);

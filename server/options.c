@@ -41,9 +41,10 @@ static const struct option OPTIONS[] = {
     {"--threads", NULL, "N", ARG_INT, AT(backend.threads), 0, 1024, .env = "FLUXSERVE_THREADS",
      .help = "CPU threads of the worker, 0 for all cores (default 0)"},
     {"--num-gpus", NULL, "N", ARG_INT, AT(num_gpus), 0, 64, .env = "FLUXSERVE_NUM_GPUS",
-     .help = "devices to use: 1, or 0 for the CPU (default 1 where a device is used)"},
+     .help = "CUDA devices, each with a replica of the model; 0 for the CPU (default 1 where a "
+             "device is used)"},
     {"--device-id", NULL, "N", ARG_INT, AT(backend.device_id), 0, 63, .env = "FLUXSERVE_DEVICE_ID",
-     .help = "which of several CUDA devices (default 0)"},
+     .help = "the first of the CUDA devices to use (default 0)"},
     {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(offload_text_encoder),
      .env = "FLUXSERVE_TEXT_ENCODER_CPU_OFFLOAD",
      .help = "accepted with a warning: text encoders stay where the back end computes"},
@@ -106,11 +107,6 @@ static struct server_options defaults(void)
 /* --num-gpus against the back end, as far as the command line alone can tell. */
 static bool check_gpus(struct server_options *o, struct error *err)
 {
-    if (o->num_gpus > 1) {
-        return fail_field(err, "--num-gpus",
-                          "--num-gpus %lld: one device at most is supported, must be 0 or 1",
-                          (long long)o->num_gpus);
-    }
     if (o->gave_num_gpus && o->num_gpus == 0) {
         if (o->backend.kind == BACKENDS_CUDA) {
             return fail_field(err, "--num-gpus",

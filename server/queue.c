@@ -1,4 +1,4 @@
-/* A singly linked list under one mutex. The worker sleeps on the queue's condition, each owner on
+/* A singly linked list under one mutex. Workers sleep on the queue's condition, each owner on
  * the condition of its own job, so that finishing a job wakes exactly one thread. */
 #include "server/queue.h"
 
@@ -16,18 +16,19 @@ struct queue {
     /* guarded by mutex */
     pthread_cond_t work; /* a job came, or the queue was shut */
     struct job *first, **end;
-    int capacity;
+    int capacity, n_workers;
     struct queue_depth depth;
     bool is_shut;
 };
 
-struct queue *queue_open(int capacity)
+struct queue *queue_open(int capacity, int n_workers)
 {
     struct queue *q = xcalloc(1, sizeof *q);
     pthread_mutex_init(&q->mutex, NULL);
     pthread_cond_init(&q->work, NULL);
     q->end = &q->first;
     q->capacity = capacity;
+    q->n_workers = n_workers;
     return q;
 }
 
@@ -50,10 +51,10 @@ static void init_done(struct job *job)
     pthread_condattr_destroy(&monotonic);
 }
 
-/* An idle worker takes the first job at once, so that one does not count as waiting. */
+/* Idle workers take the first jobs at once, so that those do not count as waiting. */
 static bool is_full(const struct queue *q)
 {
-    return q->depth.waiting + q->depth.running >= q->capacity + 1;
+    return q->depth.waiting + q->depth.running >= q->capacity + q->n_workers;
 }
 
 bool queue_submit(struct queue *q, struct job *job, struct error *err)
@@ -168,6 +169,25 @@ void queue_finish(struct queue *q, struct job *job)
     q->depth.canceled -= job->is_canceled;
     pthread_cond_signal(&job->done);
     pthread_mutex_unlock(&q->mutex);
+}
+
+int queue_leave(struct queue *q, const struct error *why)
+{
+    int n = 0;
+    pthread_mutex_lock(&q->mutex);
+    q->n_workers--;
+    q->is_shut = true;
+    for (; q->n_workers == 0 && q->first; n++) {
+        struct job *job = q->first;
+        unlink_job(q, job);
+        job->error = *why;
+        job->finished_ns = clock_now_ns();
+        job->state = JOB_DONE;
+        pthread_cond_signal(&job->done);
+    }
+    pthread_cond_broadcast(&q->work);
+    pthread_mutex_unlock(&q->mutex);
+    return n;
 }
 
 void queue_shut(struct queue *q)

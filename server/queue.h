@@ -1,4 +1,4 @@
-/* The bounded line of jobs between connection threads and the one worker.
+/* The bounded line of jobs between connection threads and the workers.
  *
  * A struct job lives on the stack of the connection thread that submits it. Between queue_submit()
  * and the return of queue_wait() the queue and the worker may touch it; queue_wait() returns only
@@ -27,9 +27,9 @@ struct job {
 
 struct queue;
 
-/* capacity: jobs that may wait, the running one not counted; 0 means that a job is accepted only
- * when the worker is idle. */
-struct queue *queue_open(int capacity);
+/* capacity: jobs that may wait, running ones not counted; 0 means that a job is accepted only when
+ * a worker is idle. n_workers: threads that will take. */
+struct queue *queue_open(int capacity, int n_workers);
 void queue_close(struct queue *q); /* frees; no thread may use it any more. NULL is fine */
 
 /* Append a job; ERR_BUSY when the queue is full, ERR_CANCELED when it was shut. */
@@ -47,6 +47,10 @@ struct job *queue_take(struct queue *q);
 bool queue_is_canceled(struct queue *q, const struct job *job);
 /* Worker: hand the job back to its owner; it may be gone when this returns. */
 void queue_finish(struct queue *q, struct job *job);
+
+/* Worker: it takes no more, because of why. New jobs are refused from now on; when no worker is
+ * left what waits ends with why, too. Returns how many jobs that were. */
+int queue_leave(struct queue *q, const struct error *why);
 
 /* Refuse new jobs from now on; what waits is still handed out. */
 void queue_shut(struct queue *q);

@@ -11,7 +11,7 @@
 
 const struct flux *service_model(struct service *s, struct http_response *response)
 {
-    const struct flux *model = worker_model(s->worker);
+    const struct flux *model = replicas_model(s->replicas);
     if (atomic_load(&s->is_draining)) {
         http_fail(response, 503, NULL, "shutting_down", "the server is shutting down");
         return NULL;
@@ -43,15 +43,32 @@ static void put_json(struct http_response *response, int status, struct json *ro
 
 /* --- handlers ----------------------------------------------------------------------------------*/
 
+static struct json *replicas_list(const struct replicas *replicas)
+{
+    struct json *list = json_new_array();
+    for (int i = 0; i < replicas_n(replicas); i++) {
+        struct worker_facts facts = replicas_facts(replicas, i);
+        struct json *replica = json_new_object();
+        json_set(replica, "state", json_new_string(replicas_state_name(facts.state)));
+        json_set(replica, "device", json_new_string(facts.device));
+        json_set(replica, "requests", json_new_int(facts.n_requests));
+        json_set(replica, "busy_s", json_new_double(facts.busy_s));
+        json_push(list, replica);
+    }
+    return list;
+}
+
 static void handle_health(void *ctx, const struct http_request *request,
                           struct http_response *response)
 {
     struct service *s = ctx;
     (void)request;
     const char *status = "ok";
-    if (atomic_load(&s->is_draining))
+    if (replicas_state(s->replicas) == WORKER_LOST)
+        status = replicas_state_name(WORKER_LOST);
+    else if (atomic_load(&s->is_draining))
         status = "draining";
-    else if (!worker_model(s->worker))
+    else if (!replicas_model(s->replicas))
         status = "starting";
     struct telemetry_counts counts = telemetry_read(s->telemetry);
     struct queue_depth depth = queue_depth(s->queue);
@@ -66,6 +83,7 @@ static void handle_health(void *ctx, const struct http_request *request,
     json_set(root, "rejected", json_new_int(counts.outcomes[TELEMETRY_REJECTED]));
     json_set(root, "images", json_new_int(counts.n_images));
     json_set(root, "uptime_s", json_new_double(counts.uptime_s));
+    json_set(root, "replicas", replicas_list(s->replicas));
     put_json(response, strcmp(status, "ok") == 0 ? 200 : 503, root);
 }
 
@@ -143,6 +161,7 @@ static void handle_metrics(void *ctx, const struct http_request *request,
     response->status = 200;
     response->content_type = "text/plain; version=0.0.4; charset=utf-8";
     telemetry_print(s->telemetry, depth.waiting, depth.running, &response->body);
+    replicas_print(s->replicas, &response->body);
 }
 
 static const struct http_route ROUTES[] = {

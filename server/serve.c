@@ -1,9 +1,10 @@
 /* The server's life in one page: listen, load and warm up, serve, drain, stop.
  *
- * Threads: main waits for signals; the worker owns the model; each connection has one. SIGINT and
+ * Threads: main waits for signals; each worker owns a model; each connection has one. SIGINT and
  * SIGTERM are blocked everywhere and taken by main with sigtimedwait(). The first one drains: work
- * that was accepted is finished and answered, new work gets 503. A second one ends the process. */
-#include <errno.h>
+ * that was accepted is finished and answered, new work gets 503. A second one ends the process. A
+ * device that is lost drains too, and the exit code asks for a new start: a process can't get its
+ * context back. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 #include "server/routes.h"
 #include "server/service.h"
 
-enum { TICK_MS = 20 };
+enum { TICK_MS = 20, SERVING_TICK_MS = 200, EXIT_DEVICE_LOST = 3 };
 
 struct server {
     struct server_options options;
@@ -51,12 +52,15 @@ static void set_names(struct server *s)
     s->service.n_names = strcmp(path, s->basename.data) == 0 ? 1 : 2;
 }
 
-static bool open_backend(void *ctx, struct backend **out, struct error *err)
+static bool open_backend(void *ctx, int replica, struct backend **out, struct error *err)
 {
     const struct server *s = ctx;
-    if (!backends_open(out, &s->options.backend, err))
+    struct backends_wish wish = s->options.backend;
+    wish.device_id += replica;
+    if (!backends_open(out, &wish, err))
         return false;
-    options_warn(&s->options, (*out)->name);
+    if (replica == 0)
+        options_warn(&s->options, (*out)->name);
     /* A device says itself what it can't hold. */
     return strcmp((*out)->name, "cpu") != 0 ||
            host_memory_check(s->model_dir.data, &s->options.load, (*out)->compute, err);
@@ -83,16 +87,18 @@ static bool start(struct server *s, struct error *err)
     service->limits = o->limits;
     service->is_strict = o->is_strict;
     service->started_s = clock_unix_ns() / NS_PER_S;
-    service->queue = queue_open((int)o->max_queue);
+    int n_replicas = o->num_gpus > 1 ? (int)o->num_gpus : 1;
+    service->queue = queue_open((int)o->max_queue, n_replicas);
     service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
     service->telemetry = telemetry_open();
     const struct worker_config worker = {.model_dir = s->model_dir.data,
                                          .load = &o->load,
                                          .open_backend = open_backend,
+                                         .is_lost = backends_is_lost,
                                          .ctx = s,
                                          .queue = service->queue,
                                          .telemetry = service->telemetry};
-    service->worker = worker_start(&worker);
+    service->replicas = replicas_start(&worker, n_replicas);
     struct http_config http = {.socket = s->listener,
                                .max_connections = (int)o->max_connections,
                                .timeout_s = (int)o->timeout_s,
@@ -105,9 +111,9 @@ static bool start(struct server *s, struct error *err)
 }
 
 /* Wait one tick; the signal that came, or 0. */
-static int wait_signal(const struct server *s)
+static int wait_signal(const struct server *s, int tick_ms)
 {
-    const struct timespec tick = {.tv_nsec = TICK_MS * NS_PER_MS};
+    const struct timespec tick = {.tv_nsec = tick_ms * NS_PER_MS};
     int signal = sigtimedwait(&s->signals, NULL, &tick);
     return signal > 0 ? signal : 0;
 }
@@ -121,18 +127,18 @@ static void print_ready(const struct server *s)
     fflush(stderr);
 }
 
-/* Until a signal, or until the worker has failed. Returns the signal or 0. */
+/* Until a signal, until a worker has failed to start, or a device is lost. The signal or 0. */
 static int serve(struct server *s)
 {
+    const struct replicas *replicas = s->service.replicas;
     int signal = 0;
-    while (worker_state(s->service.worker) == WORKER_STARTING && !signal)
-        signal = wait_signal(s);
-    if (signal || worker_state(s->service.worker) == WORKER_FAILED)
+    while (replicas_state(replicas) == WORKER_STARTING && !signal)
+        signal = wait_signal(s, TICK_MS);
+    if (signal || replicas_state(replicas) == WORKER_FAILED)
         return signal;
     print_ready(s);
-    do
-        signal = sigwaitinfo(&s->signals, NULL);
-    while (signal < 0 && errno == EINTR);
+    while (replicas_state(replicas) == WORKER_READY && !signal)
+        signal = wait_signal(s, SERVING_TICK_MS);
     return signal;
 }
 
@@ -141,16 +147,14 @@ static void drain(struct server *s, int signal)
     struct service *service = &s->service;
     atomic_store(&service->is_draining, true);
     queue_shut(service->queue);
-    worker_interrupt(service->worker);
+    replicas_interrupt(service->replicas);
     struct queue_depth depth = queue_depth(service->queue);
-    log_info("draining signal=%s waiting=%d running=%d", strsignal(signal), depth.waiting,
-             depth.running);
+    log_info("draining reason=\"%s\" waiting=%d running=%d",
+             signal ? strsignal(signal) : "device lost", depth.waiting, depth.running);
     for (;;) {
-        enum worker_state state = worker_state(service->worker);
-        bool is_idle = state == WORKER_STOPPED || state == WORKER_FAILED;
-        if (is_idle && http_active(s->http) == 0)
+        if (replicas_are_done(service->replicas) && http_active(s->http) == 0)
             return;
-        if (wait_signal(s)) {
+        if (wait_signal(s, TICK_MS)) {
             log_warning("second signal: exit without waiting");
             _exit(1);
         }
@@ -167,9 +171,9 @@ static bool stop(struct server *s, struct error *err)
         listener_close(s->listener);
     if (service->queue)
         queue_shut(service->queue);
-    if (service->worker) {
-        worker_interrupt(service->worker);
-        ok = worker_join(service->worker, err);
+    if (service->replicas) {
+        replicas_interrupt(service->replicas);
+        ok = replicas_join(service->replicas, err);
     }
     telemetry_close(service->telemetry);
     store_close(service->store);
@@ -220,6 +224,10 @@ int command_serve(int argc, char **argv, int first)
         return 0;
     }
     log_set_level((enum log_level)s.options.log_level);
+    if (!backends_check_devices(&s.options.backend, s.options.num_gpus, &err)) {
+        options_free(&s.options);
+        return complain(&err);
+    }
     /* May download: Ctrl-C still ends the process here, and what is there is continued later. */
     enum model_content content = s.options.load.is_dummy ? MODEL_CONFIGS : MODEL_ALL;
     if (!find_model(&s.model_dir, s.options.model_path, content, &err)) {
@@ -234,10 +242,11 @@ int command_serve(int argc, char **argv, int first)
         return complain(&err);
     }
     int signal = serve(&s);
-    if (signal)
+    if (signal || replicas_state(s.service.replicas) != WORKER_FAILED)
         drain(&s, signal);
+    bool is_lost = replicas_state(s.service.replicas) == WORKER_LOST;
     if (!stop(&s, &err) && !signal)
         return complain(&err);
     log_info("stopped");
-    return 0;
+    return is_lost ? EXIT_DEVICE_LOST : 0;
 }

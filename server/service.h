@@ -7,13 +7,13 @@
 #include "server/http.h"
 #include "server/images_api.h"
 #include "server/queue.h"
+#include "server/replicas.h"
 #include "server/store.h"
 #include "server/telemetry.h"
-#include "server/worker.h"
 
 struct service {
     struct queue *queue;
-    struct worker *worker;
+    struct replicas *replicas;
     struct store *store;
     struct telemetry *telemetry;
     struct images_limits limits;

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -24,9 +25,11 @@ struct worker {
     sem_t may_close;
     atomic_int state;
     atomic_bool is_interrupted;
-    /* the thread's own; model is read by others in state READY and STOPPED */
+    atomic_int_least64_t n_requests, busy_ns;
+    /* the thread's own; model and device are read by others from state READY on */
     struct backend *backend;
     struct flux *model;
+    char device[sizeof((struct backend *)NULL)->device];
     struct error error;
 };
 
@@ -88,31 +91,55 @@ static bool warm_up(struct worker *w, struct error *err)
 static bool start_up(struct worker *w, struct error *err)
 {
     int64_t begun = clock_now_ns();
-    if (!w->config.open_backend(w->config.ctx, &w->backend, err) ||
+    if (!w->config.open_backend(w->config.ctx, w->config.replica, &w->backend, err) ||
         !flux_open_as(&w->model, w->backend, w->config.model_dir, w->config.load, err))
         return false;
     const struct flux_info *info = flux_info(w->model);
-    log_info("model loaded path=%s parameters=%lld weight_mib=%.1f seconds=%.3f",
-             w->config.model_dir, (long long)info->n_parameters,
+    if (w->backend)
+        snprintf(w->device, sizeof w->device, "%s", w->backend->device);
+    log_info("model loaded path=%s replica=%d parameters=%lld weight_mib=%.1f seconds=%.3f",
+             w->config.model_dir, w->config.replica, (long long)info->n_parameters,
              (double)info->weight_bytes / (1 << 20), clock_seconds(clock_now_ns() - begun));
     return warm_up(w, err);
 }
 
 /* --- serving -----------------------------------------------------------------------------------*/
 
-static void run_job(struct worker *w, struct job *job)
+/* After a failure: is the device gone for good? Then leave the queue, before the job's owner hears
+ * of it: nothing that is sent after that answer is taken. */
+static bool give_up_if_lost(struct worker *w, const struct job *job)
+{
+    if (!w->config.is_lost || !w->config.is_lost(w->backend))
+        return false;
+    log_error("replica=%d device=\"%s\" is lost: the server ends when accepted work is answered; "
+              "start it again (%s)",
+              w->config.replica, w->device, job->error.text);
+    atomic_store(&w->state, WORKER_LOST);
+    int n_failed = queue_leave(w->config.queue, &job->error);
+    for (int i = 0; i < n_failed; i++)
+        telemetry_outcome(w->config.telemetry, TELEMETRY_FAILED);
+    return true;
+}
+
+/* False when this was the worker's last job. */
+static bool run_job(struct worker *w, struct job *job)
 {
     struct running running = {w->config.queue, job};
     struct flux_hooks hooks = {.ctx = &running, .may_continue = job_may_continue};
     enum telemetry_outcome outcome = TELEMETRY_COMPLETED;
+    bool may_go_on = true;
     if (flux_generate(w->model, job->spec, &hooks, &job->result, &job->error)) {
         telemetry_job(w->config.telemetry, &job->result,
                       clock_seconds(job->started_ns - job->submitted_ns));
     } else {
         outcome = job->error.code == ERR_CANCELED ? TELEMETRY_CANCELED : TELEMETRY_FAILED;
+        may_go_on = !give_up_if_lost(w, job);
     }
     telemetry_outcome(w->config.telemetry, outcome);
+    atomic_fetch_add(&w->n_requests, 1);
+    atomic_fetch_add(&w->busy_ns, clock_now_ns() - job->started_ns);
     queue_finish(w->config.queue, job);
+    return may_go_on;
 }
 
 static void *worker_main(void *arg)
@@ -122,9 +149,9 @@ static void *worker_main(void *arg)
     if (start_up(w, &w->error)) {
         atomic_store(&w->state, WORKER_READY);
         struct job *job;
-        while ((job = queue_take(w->config.queue)) != NULL)
-            run_job(w, job);
-        atomic_store(&w->state, WORKER_STOPPED);
+        while ((job = queue_take(w->config.queue)) != NULL && run_job(w, job)) {}
+        if (!job)
+            atomic_store(&w->state, WORKER_STOPPED);
     } else {
         atomic_store(&w->state, WORKER_FAILED);
     }
@@ -140,6 +167,8 @@ struct worker *worker_start(const struct worker_config *config)
     w->config = *config;
     atomic_init(&w->state, WORKER_STARTING);
     atomic_init(&w->is_interrupted, false);
+    atomic_init(&w->n_requests, 0);
+    atomic_init(&w->busy_ns, 0);
     sem_init(&w->may_close, 0, 0);
     if (pthread_create(&w->thread, NULL, worker_main, w) != 0) {
         log_error("can't start the worker thread");
@@ -156,7 +185,17 @@ enum worker_state worker_state(const struct worker *w)
 const struct flux *worker_model(const struct worker *w)
 {
     enum worker_state state = worker_state(w);
-    return state == WORKER_READY || state == WORKER_STOPPED ? w->model : NULL;
+    return state == WORKER_STARTING || state == WORKER_FAILED ? NULL : w->model;
+}
+
+struct worker_facts worker_facts(const struct worker *w)
+{
+    return (struct worker_facts){
+        .state = worker_state(w),
+        .device = worker_model(w) ? w->device : "",
+        .n_requests = atomic_load(&w->n_requests),
+        .busy_s = clock_seconds(atomic_load(&w->busy_ns)),
+    };
 }
 
 void worker_interrupt(struct worker *w) { atomic_store(&w->is_interrupted, true); }

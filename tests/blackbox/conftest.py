@@ -23,11 +23,13 @@ START_S = 120  # sanitizers are slow
 class Server:
     """One running fluxserve."""
 
-    def __init__(self, log_path, *arguments, wait=True):
+    def __init__(self, log_path, *arguments, wait=True, program=FLUXSERVE, env=None):
         self.log_path = log_path
-        command = [FLUXSERVE, "serve", "--model-path", MODEL, "--port", "0", *arguments]
+        env = {**os.environ, **(env or {})}
+        command = [program, "serve", "--model-path", MODEL, "--port", "0", *arguments]
         with open(log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stderr=log, stdout=subprocess.DEVNULL,
+                                            env=env)
         self.port = None
         if wait:
             self.wait_ready()
@@ -98,8 +100,8 @@ def start_server(tmp_path):
     """Start servers with options of their own: start_server("--max-queue", "1")."""
     servers = []
 
-    def start(*arguments, wait=True):
-        servers.append(Server(tmp_path / f"log{len(servers)}", *arguments, wait=wait))
+    def start(*arguments, **options):
+        servers.append(Server(tmp_path / f"log{len(servers)}", *arguments, **options))
         return servers[-1]
 
     yield start

@@ -49,7 +49,7 @@ def test_served_model_name_is_told_and_any_name_is_served(start_server):
 
 
 @pytest.mark.parametrize("arguments, code, text", [
-    (["--num-gpus", "4"], 2, "--num-gpus 4"),
+    (["--num-gpus", "4", "--backend", "cpu"], 2, "--num-gpus 4: must be 1 or 0"),
     (["--model-path", "/nonexistent"], 2, "no such directory"),
     (["--model-path", "/tmp"], 2, "model_index.json"),
     (["--port", "70000"], 2, "70000"),
@@ -85,9 +85,9 @@ def test_help_and_version():
 
 
 def test_environment_twins_are_read():
-    done = run("serve", env={"FLUXSERVE_NUM_GPUS": "4"})
+    done = run("serve", env={"FLUXSERVE_NUM_GPUS": "4", "FLUXSERVE_BACKEND": "cpu"})
     assert done.returncode == 2
-    assert "4" in done.stderr
+    assert "--num-gpus 4" in done.stderr
 
 
 def test_healthcheck_follows_health(server):

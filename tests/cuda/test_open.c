@@ -155,6 +155,27 @@ static void a_sticky_fault_means_that_the_device_is_lost(void **state)
     cudaDeviceReset();
 }
 
+static void a_lost_device_is_told_from_one_that_is_full(void **state)
+{
+    (void)state;
+    struct backend *b = open_device();
+    struct error full = {0}, lost = {0};
+    assert_null(backend_alloc(b, (size_t)1 << 50, &full));
+    assert_int_equal(full.code, ERR_MEMORY);
+    assert_false(cuda_is_lost(b));
+    struct tensor x = tensor_make(backend_alloc(b, 64, &lost), DTYPE_F32, SHAPE(16));
+    runtime_plant_failure(cudaErrorIllegalAddress, 0, true);
+    op_affine(b, x, x, 1.0f, 1.0f);
+    op_affine(b, x, x, 1.0f, 1.0f);
+    backend_upload(b, x, (float[16]){0}); /* queues what was noted */
+    cudaDeviceSynchronize();
+    assert_null(backend_alloc(b, 64, &lost));
+    assert_int_equal(lost.code, ERR_DEVICE);
+    assert_true(cuda_is_lost(b));
+    backend_close(b);
+    cudaDeviceReset();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +188,7 @@ int main(void)
         cmocka_unit_test_teardown(two_devices_work_in_turns_on_one_thread, restore),
         cmocka_unit_test_teardown(a_fault_is_reported_once_by_sync, restore),
         cmocka_unit_test_teardown(a_sticky_fault_means_that_the_device_is_lost, restore),
+        cmocka_unit_test_teardown(a_lost_device_is_told_from_one_that_is_full, restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

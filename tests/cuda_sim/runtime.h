@@ -23,7 +23,8 @@ extern "C" {
 #endif
 
 /* Read from the environment at the first call (CUDA_SIM_DEVICES, CUDA_SIM_ARCH,
- * CUDA_SIM_MEMORY_MB, CUDA_SIM_SEED); tests may change them before any device is used. */
+ * CUDA_SIM_MEMORY_MB, CUDA_SIM_SEED, CUDA_SIM_EAGER; CUDA_SIM_CHECKS sets vgpu_options); tests may
+ * change them before any device is used. */
 struct runtime_options {
     int n_devices; /* 0: calls fail with no_device */
     cudaError_t no_device;

@@ -34,6 +34,8 @@ struct runtime_options *runtime_options(void)
         options.arch = (int)from_environment("CUDA_SIM_ARCH", 90);
         options.memory_bytes = (size_t)from_environment("CUDA_SIM_MEMORY_MB", 16384) << 20;
         options.seed = (unsigned)from_environment("CUDA_SIM_SEED", 1);
+        vgpu_options.checks =
+            (enum vgpu_checks)from_environment("CUDA_SIM_CHECKS", vgpu_options.checks);
         options.is_eager = from_environment("CUDA_SIM_EAGER", 0) != 0;
         if (options.n_devices > VGPU_MAX_DEVICES)
             options.n_devices = VGPU_MAX_DEVICES;

@@ -36,10 +36,30 @@ void runtime_plant_failure(cudaError_t error, int after_kernels, bool is_sticky)
     planted.is_sticky = is_sticky;
 }
 
+/* CUDA_SIM_LOSE names a file: once it is there, the device whose number it holds is lost at its
+ * next kernel. For programs, which have no other way to ask for it. */
+static bool is_told_to_fail(int device)
+{
+    static const char *path;
+    static bool is_known;
+    if (!is_known) {
+        path = getenv("CUDA_SIM_LOSE");
+        is_known = true;
+    }
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char number[16] = "";
+    bool is_told = file && fgets(number, sizeof number, file) && strtol(number, NULL, 10) == device;
+    if (file)
+        fclose(file);
+    return is_told;
+}
+
 cudaError_t kernel_run_now(const struct work *work, int device)
 {
     if (runtime_device_at(device)->is_sticky)
         return runtime_device_at(device)->error;
+    if (!planted.error && is_told_to_fail(device))
+        runtime_plant_failure(cudaErrorIllegalAddress, 0, true);
     if (planted.error && planted.countdown-- == 0) {
         cudaError_t error = planted.error;
         planted.error = cudaSuccess;

@@ -51,7 +51,9 @@ struct vgpu_grid {
     int device;    /* that the launch runs on */
 };
 
-extern struct vgpu_thread *vgpu_self; /* the running thread; NULL outside kernels */
+/* The running thread; NULL outside kernels, and on other threads of the process than the one that
+ * runs them. */
+extern __thread struct vgpu_thread *vgpu_self;
 extern struct vgpu_grid vgpu_grid;
 
 enum vgpu_order { VGPU_FORWARD, VGPU_REVERSE, VGPU_RANDOM, VGPU_N_ORDERS };

@@ -11,7 +11,7 @@
 
 enum { STACK_BYTES = 64 << 10, GUARD_BYTES = 4096, MAX_BARRIERS = 16, MAX_MEETINGS = 4 };
 
-struct vgpu_thread *vgpu_self;
+__thread struct vgpu_thread *vgpu_self;
 struct vgpu_grid vgpu_grid;
 struct vgpu_options vgpu_options = {.seed = 1, .checks = VGPU_CHECK_RACES};
 struct vgpu_counters vgpu_counters;

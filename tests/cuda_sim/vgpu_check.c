@@ -139,11 +139,12 @@ static void check(struct vgpu_region *region, size_t offset, size_t bytes, uintp
         state[i] |= BYTE_INITIALISED;
 }
 
-/* The program's own constants, for example tables of the math library in the same image. */
+/* The program's own constants, for example tables of the math library in the same image, and what
+ * tells a kernel its thread. */
 static bool in_image(const char *p)
 {
     extern char __executable_start, end; /* by the linker */
-    return p >= &__executable_start && p < &end;
+    return (p >= &__executable_start && p < &end) || p == (const char *)&vgpu_self;
 }
 
 static void hook(const char *p, size_t bytes, uintptr_t site, enum kind kind)

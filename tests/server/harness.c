@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-static bool open_no_backend(void *ctx, struct backend **out, struct error *err)
+static bool open_no_backend(void *ctx, int replica, struct backend **out, struct error *err)
 {
-    (void)ctx, (void)err;
+    (void)ctx, (void)replica, (void)err;
     *out = NULL;
     return true;
 }
@@ -44,14 +44,16 @@ void harness_start(struct harness *h, struct harness_options o)
     s->names = NAMES;
     s->n_names = 2;
     s->is_strict = o.is_strict;
-    s->queue = queue_open((int)or_default((size_t)o.max_queue, 4));
+    int n_replicas = (int)or_default((size_t)o.n_replicas, 1);
+    s->queue = queue_open((int)or_default((size_t)o.max_queue, 4), n_replicas);
     s->store = store_open(or_default(o.store_images, 8), 1 << 20);
     s->telemetry = telemetry_open();
     const struct worker_config worker = {.model_dir = "none",
                                          .open_backend = open_no_backend,
+                                         .is_lost = o.is_lost,
                                          .queue = s->queue,
                                          .telemetry = s->telemetry};
-    s->worker = worker_start(&worker);
+    s->replicas = replicas_start(&worker, n_replicas);
     struct http_config http = {.max_connections = 64,
                                .timeout_s = (int)or_default((size_t)o.timeout_s, 30),
                                .max_body_bytes = or_default(o.max_body_bytes, 10000),
@@ -67,17 +69,17 @@ void harness_start(struct harness *h, struct harness_options o)
 
 void harness_wait_ready(struct harness *h)
 {
-    while (worker_state(h->service.worker) == WORKER_STARTING)
+    while (replicas_state(h->service.replicas) == WORKER_STARTING)
         clock_sleep_until_ns(clock_now_ns() + NS_PER_MS);
 }
 
 void harness_stop(struct harness *h)
 {
     queue_shut(h->service.queue);
-    while (worker_state(h->service.worker) == WORKER_READY || http_active(h->http))
+    while (!replicas_are_done(h->service.replicas) || http_active(h->http))
         clock_sleep_until_ns(clock_now_ns() + NS_PER_MS);
     http_close(h->http);
-    worker_join(h->service.worker, NULL);
+    replicas_join(h->service.replicas, NULL);
     telemetry_close(h->service.telemetry);
     store_close(h->service.store);
     queue_close(h->service.queue);

@@ -5,8 +5,10 @@
 
 struct harness_options {
     int max_queue, timeout_s; /* 0: 4 and 30 */
-    size_t max_body_bytes;    /* 0: 10000 */
-    size_t store_images;      /* 0: 8 */
+    int n_replicas;           /* 0: 1 */
+    bool (*is_lost)(struct backend *b);
+    size_t max_body_bytes; /* 0: 10000 */
+    size_t store_images;   /* 0: 8 */
     bool is_strict;
     bool is_loading; /* do not wait for the warm-up */
 };

@@ -52,7 +52,7 @@ static void finish_all(struct queue *q)
 static void jobs_come_out_in_order_of_arrival(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(8);
+    struct queue *q = queue_open(8, 1);
     struct owner owners[3] = {0};
     for (int i = 0; i < 3; i++)
         submit(q, &owners[i]);
@@ -69,7 +69,7 @@ static void jobs_come_out_in_order_of_arrival(void **state)
 static void full_queue_answers_busy(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(1);
+    struct queue *q = queue_open(1, 1);
     struct owner running = {0}, waiting = {0};
     struct job third = {0};
     struct error err = {0};
@@ -90,7 +90,7 @@ static void full_queue_answers_busy(void **state)
 static void finishing_makes_room(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(0);
+    struct queue *q = queue_open(0, 1);
     struct owner first = {0}, second = {0};
     struct job refused = {0};
     struct error err = {0};
@@ -105,10 +105,38 @@ static void finishing_makes_room(void **state)
     queue_close(q);
 }
 
+/* One of two workers leaves, then the other: only then is what waits given up. */
+static void last_worker_to_leave_ends_what_waits(void **state)
+{
+    (void)state;
+    struct queue *q = queue_open(2, 2);
+    struct owner owners[4] = {0};
+    struct job refused = {0};
+    struct error err = {0};
+    const struct error why = {.code = ERR_DEVICE, .text = "gone"};
+    for (int i = 0; i < 4; i++)
+        submit(q, &owners[i]); /* two may run and two wait */
+    struct job *first = queue_take(q), *second = queue_take(q);
+    assert_int_equal(queue_leave(q, &why), 0);
+    queue_finish(q, first);
+    assert_false(queue_submit(q, &refused, &err));
+    assert_int_equal(err.code, ERR_CANCELED);
+    assert_int_equal(queue_depth(q).waiting, 2);
+    assert_int_equal(queue_leave(q, &why), 2);
+    queue_finish(q, second);
+    for (int i = 0; i < 4; i++) {
+        join(&owners[i]);
+        assert_int_equal(owners[i].ok, i < 2);
+    }
+    assert_int_equal(owners[3].error.code, ERR_DEVICE);
+    assert_null(queue_take(q));
+    queue_close(q);
+}
+
 static void shut_queue_refuses_but_hands_out_what_waits(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(4);
+    struct queue *q = queue_open(4, 1);
     struct owner waiting = {0};
     struct job late = {0};
     struct error err = {0};
@@ -127,7 +155,7 @@ static void shut_queue_refuses_but_hands_out_what_waits(void **state)
 static void vanished_client_leaves_the_queue(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(4);
+    struct queue *q = queue_open(4, 1);
     struct owner first = {0}, gone = {.client_is_gone = true}, last = {0};
     submit(q, &first);
     submit(q, &gone);
@@ -147,7 +175,7 @@ static void vanished_client_leaves_the_queue(void **state)
 static void last_waiting_job_can_leave_and_others_follow(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(4);
+    struct queue *q = queue_open(4, 1);
     struct owner first = {0}, gone = {.client_is_gone = true}, next = {0};
     submit(q, &first);
     submit(q, &gone);
@@ -165,7 +193,7 @@ static void last_waiting_job_can_leave_and_others_follow(void **state)
 static void vanished_client_marks_its_running_job(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(4);
+    struct queue *q = queue_open(4, 1);
     struct owner gone = {.client_is_gone = true};
     struct error err = {0};
     gone.queue = q;
@@ -193,7 +221,7 @@ static void *take_main(void *arg)
 static void shutting_wakes_an_idle_worker(void **state)
 {
     (void)state;
-    struct queue *q = queue_open(4);
+    struct queue *q = queue_open(4, 1);
     pthread_t worker;
     void *taken = q;
     pthread_create(&worker, NULL, take_main, q);
@@ -209,6 +237,7 @@ int main(void)
         cmocka_unit_test(jobs_come_out_in_order_of_arrival),
         cmocka_unit_test(full_queue_answers_busy),
         cmocka_unit_test(finishing_makes_room),
+        cmocka_unit_test(last_worker_to_leave_ends_what_waits),
         cmocka_unit_test(shut_queue_refuses_but_hands_out_what_waits),
         cmocka_unit_test(vanished_client_leaves_the_queue),
         cmocka_unit_test(last_waiting_job_can_leave_and_others_follow),

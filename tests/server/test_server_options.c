@@ -64,10 +64,16 @@ static void defaults_hold_without_arguments(void **state)
     options_free(&o);
 }
 
-static void more_than_one_gpu_is_an_error(void **state)
+static void gpus_are_counted_and_numbered(void **state)
 {
     (void)state;
-    refuse((const char *[MAX_WORDS]){"--num-gpus", "4"}, "--num-gpus", "4");
+    struct server_options o;
+    struct error err = {0};
+    assert_true(parse(&o, &err, (const char *[MAX_WORDS]){"--num-gpus", "4", "--device-id", "2"}));
+    assert_int_equal(o.num_gpus, 4);
+    assert_int_equal(o.backend.device_id, 2);
+    options_free(&o);
+    refuse((const char *[MAX_WORDS]){"--num-gpus", "65"}, "--num-gpus", "65");
 }
 
 static void no_gpu_means_the_cpu(void **state)
@@ -201,7 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tutorials_arguments_are_accepted),
         cmocka_unit_test(defaults_hold_without_arguments),
-        cmocka_unit_test(more_than_one_gpu_is_an_error),
+        cmocka_unit_test(gpus_are_counted_and_numbered),
         cmocka_unit_test(no_gpu_means_the_cpu),
         cmocka_unit_test(store_must_hold_one_request),
         cmocka_unit_test(model_may_have_several_names),

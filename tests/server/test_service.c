@@ -83,10 +83,10 @@ static void model_that_does_not_open_fails_the_worker(void **state)
     fake_fail_open(ERR_IO, "weights are missing");
     harness_start(&h, (struct harness_options){.is_loading = true});
     harness_wait_ready(&h);
-    assert_int_equal(worker_state(h.service.worker), WORKER_FAILED);
+    assert_int_equal(replicas_state(h.service.replicas), WORKER_FAILED);
     assert_status(harness_ask(&h, "GET", "/health", NULL), 503, "starting");
     http_close(h.http);
-    assert_false(worker_join(h.service.worker, &err));
+    assert_false(replicas_join(h.service.replicas, &err));
     assert_string_equal(err.text, "weights are missing");
     telemetry_close(h.service.telemetry);
     store_close(h.service.store);
@@ -194,6 +194,81 @@ static void pipeline_failure_is_500_and_the_next_request_works(void **state)
     harness_stop(&h);
 }
 
+static void replicas_share_the_queue_and_are_told_apart(void **state)
+{
+    (void)state;
+    struct harness h;
+    start(&h, (struct harness_options){.n_replicas = 2});
+    fake_allow_steps(0);
+    int first = harness_post(&h, FOX), second = harness_post(&h, FOX);
+    fake_wait_for_steps(2 * WARM_UP + 2); /* both are at the gate at once */
+    int third = harness_post(&h, FOX);
+    wait_for_depth(&h, 1, 0);
+    assert_int_equal(queue_depth(h.service.queue).running, 2);
+    fake_allow_steps(FAKE_OPEN);
+    assert_answer(first, 200, "b64_json");
+    assert_answer(second, 200, "b64_json");
+    assert_answer(third, 200, "b64_json");
+    struct worker_facts a = replicas_facts(h.service.replicas, 0);
+    struct worker_facts b = replicas_facts(h.service.replicas, 1);
+    assert_true(a.n_requests >= 1 && b.n_requests >= 1);
+    assert_int_equal(a.n_requests + b.n_requests, 3);
+    assert_status(harness_ask(&h, "GET", "/health", NULL), 200,
+                  "\"replicas\":[{\"state\":\"ready\",\"device\":\"\",\"requests\":");
+    assert_status(harness_ask(&h, "GET", "/metrics", NULL), 200,
+                  "fluxserve_replica_up{replica=\"1\"} 1\n");
+    harness_stop(&h);
+}
+
+static bool is_lost(struct backend *b)
+{
+    (void)b;
+    return true;
+}
+
+static void lost_device_fails_what_it_held_and_what_waits(void **state)
+{
+    (void)state;
+    struct harness h;
+    start(&h, (struct harness_options){.is_lost = is_lost});
+    fake_allow_steps(0);
+    int gone = harness_post(&h, FOX); /* holds the worker until the failure is planned */
+    fake_wait_for_steps(WARM_UP + 1);
+    int fails = harness_post(&h, FOX);
+    wait_for_depth(&h, 1, 0);
+    int waits = harness_post(&h, FOX);
+    wait_for_depth(&h, 2, 0);
+    fake_fail_generate(ERR_DEVICE, "the device fell off");
+    fake_allow_steps(FAKE_OPEN);
+    assert_answer(gone, 200, "b64_json");
+    assert_answer(fails, 500, "the device fell off");
+    assert_answer(waits, 500, "the device fell off");
+    assert_int_equal(replicas_state(h.service.replicas), WORKER_LOST);
+    assert_true(replicas_are_done(h.service.replicas));
+    assert_int_equal(count(&h, TELEMETRY_FAILED), 2);
+    assert_status(harness_ask(&h, "GET", "/health", NULL), 503, "\"status\":\"device_lost\"");
+    assert_status(harness_ask(&h, "POST", "/v1/images/generations", FOX), 503,
+                  "\"code\":\"shutting_down\"");
+    harness_stop(&h);
+}
+
+static void other_replicas_finish_what_waits_when_a_device_is_lost(void **state)
+{
+    (void)state;
+    struct harness h;
+    start(&h, (struct harness_options){.is_lost = is_lost, .n_replicas = 2});
+    fake_allow_steps(0);
+    int running = harness_post(&h, FOX);
+    fake_wait_for_steps(2 * WARM_UP + 1);
+    fake_fail_generate(ERR_DEVICE, "the device fell off");
+    assert_status(harness_ask(&h, "POST", "/v1/images/generations", FOX), 500, "fell off");
+    assert_int_equal(replicas_state(h.service.replicas), WORKER_LOST);
+    assert_false(replicas_are_done(h.service.replicas));
+    fake_allow_steps(FAKE_OPEN);
+    assert_answer(running, 200, "b64_json");
+    harness_stop(&h);
+}
+
 static void draining_answers_what_was_accepted_and_refuses_the_rest(void **state)
 {
     (void)state;
@@ -245,6 +320,9 @@ int main(void)
         cmocka_unit_test(half_closed_and_reset_clients_count_as_vanished),
         cmocka_unit_test(vanished_client_gives_its_place_in_the_queue_back),
         cmocka_unit_test(pipeline_failure_is_500_and_the_next_request_works),
+        cmocka_unit_test(replicas_share_the_queue_and_are_told_apart),
+        cmocka_unit_test(lost_device_fails_what_it_held_and_what_waits),
+        cmocka_unit_test(other_replicas_finish_what_waits_when_a_device_is_lost),
         cmocka_unit_test(draining_answers_what_was_accepted_and_refuses_the_rest),
         cmocka_unit_test(answer_tells_stages_that_add_up),
     };
