@@ -13,7 +13,6 @@
 #define MAX_METRICS 16
 #define EXIT_REGRESSED 3
 #define EXIT_INCONCLUSIVE 4
-#define EXIT_NOT_COMPARABLE 5
 
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_MARKDOWN, FORMAT_JUNIT };
 
@@ -203,7 +202,7 @@ static void print_text(struct buf *out, const struct comparison *c)
                VERDICTS[c->verdict], c->base.n_items, c->new.n_items, 100 * c->tolerance);
 }
 
-static void print_json(struct buf *out, const struct comparison *c)
+static struct json *make_json(const struct comparison *c)
 {
     struct json *root = json_new_object(), *list = json_new_array();
     json_set(root, "verdict", json_new_string(VERDICTS[c->verdict]));
@@ -229,6 +228,12 @@ static void print_json(struct buf *out, const struct comparison *c)
         json_push(list, o);
     }
     json_set(root, "metrics", list);
+    return root;
+}
+
+static void print_json(struct buf *out, const struct comparison *c)
+{
+    struct json *root = make_json(c);
     json_print(out, root, 2);
     buf_putc(out, '\n');
     json_free(root);
@@ -281,29 +286,37 @@ static void print(const struct comparison *c)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-static bool prepare(struct comparison *c, const struct arg_list *names, struct error *err)
+static bool prepare(struct comparison *c, const struct arg_list *names, enum compare_until until,
+                    struct error *err)
 {
     if (names->n_items != 2)
         return fail(err, ERR_INVALID, "compare takes BASE and NEW, not %zu arguments",
                     names->n_items);
-    return check_options(c, err) &&
-           compare_read(&c->base, names->items[0], c->metrics, c->n_metrics, err) &&
-           compare_read(&c->new, names->items[1], c->metrics, c->n_metrics, err);
+    if (!check_options(c, err))
+        return false;
+    return until == COMPARE_OPTIONS ||
+           (compare_read(&c->base, names->items[0], c->metrics, c->n_metrics, err) &&
+            compare_read(&c->new, names->items[1], c->metrics, c->n_metrics, err));
 }
 
-static int conclude(struct comparison *c)
+static int conclude(struct comparison *c, enum compare_until until, struct json **out)
 {
-    check_manifests(c);
+    if (until >= COMPARE_FILES)
+        check_manifests(c);
     if (c->n_differences > 0)
-        return EXIT_NOT_COMPARABLE;
+        return COMPARE_NOT_COMPARABLE;
+    if (until < COMPARE_VERDICT)
+        return 0;
     compare_all(c);
     print(c);
+    if (out)
+        *out = make_json(c);
     return c->verdict == VERDICT_REGRESSED      ? EXIT_REGRESSED
            : c->verdict == VERDICT_INCONCLUSIVE ? EXIT_INCONCLUSIVE
                                                 : 0;
 }
 
-int compare_main(int argc, char **argv, int first)
+int compare_run(int argc, char **argv, int first, enum compare_until until, struct json **out)
 {
     struct comparison *c = xcalloc(1, sizeof *c);
     struct arg_list names = {0};
@@ -311,8 +324,8 @@ int compare_main(int argc, char **argv, int first)
     int code;
     c->options.tolerance_text = "5%";
     if (args_parse(OPTIONS, N_OPTIONS, argc, argv, first, &c->options, &names, NULL, &err) &&
-        prepare(c, &names, &err)) {
-        code = conclude(c);
+        prepare(c, &names, until, &err)) {
+        code = conclude(c, until, out);
     } else {
         code = error_exit_code(err.code);
         fprintf(stderr, "fluxperf: error: %s\n", err.text);
@@ -326,4 +339,9 @@ int compare_main(int argc, char **argv, int first)
     args_free(&c->options.allowed);
     free(c);
     return code;
+}
+
+int compare_main(int argc, char **argv, int first)
+{
+    return compare_run(argc, argv, first, COMPARE_VERDICT, NULL);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/args.h"
+#include "client/ab.h"
 #include "client/compare.h"
 #include "client/extract.h"
 #include "client/options.h"
@@ -19,6 +20,7 @@ static void print_help(void)
          "Commands:\n"
          "  profile          send image requests to a server and report latencies\n"
          "  repeat           make the same run several times and report how the numbers differ\n"
+         "  ab               run against two servers in turn and tell whether one is slower\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -26,8 +28,8 @@ static void print_help(void)
          "\n"
          "fluxperf COMMAND --help explains a command; fluxperf --version prints the version.\n"
          "\n"
-         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage; for compare also\n"
-         "3 regressed, 4 inconclusive, 5 not comparable.");
+         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage; for compare and ab\n"
+         "also 3 regressed, 4 inconclusive, 5 not comparable.");
 }
 
 static int fail_with(const struct error *err, const char *help)
@@ -123,6 +125,7 @@ static const struct {
 } COMMANDS[] = {
     {"profile", profile_main, options_help},
     {"repeat", repeat_main, repeat_help},
+    {"ab", ab_main, ab_help},
     {"compare", compare_main, compare_help},
     {"plot", report_html_plot_main, report_html_plot_help},
 };
@@ -155,7 +158,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, repeat, compare, plot, extract-images and tokenize; see "
+    fputs("fluxperf: commands are profile, repeat, ab, compare, plot, extract-images and tokenize; "
+          "see "
           "fluxperf --help\n",
           stderr);
     return 2;

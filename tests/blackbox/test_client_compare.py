@@ -52,6 +52,41 @@ def test_exit_code_tells_the_verdict(tmp_path, factor, code, verdict):
     assert run.out == compare(tmp_path, "base", "new", "--format", "json").out  # seeded
 
 
+def make_noisy_side(path, factor, seed, between, within=0.05):
+    """Five runs of 80 requests whose means and requests scatter by these shares."""
+    stream = random.Random(seed)
+    for i in range(5):
+        mean = 100 * factor * stream.gauss(1, between)
+        run = path / f"run_{i}"
+        run.mkdir(parents=True)
+        lines = [record(mean * stream.gauss(1, within)) for _ in range(80)]
+        (run / "profile_export.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+        (run / "run_manifest.json").write_text("{}")
+
+
+def verdict_of(path, factor, seed, between):
+    make_noisy_side(path / "base", 1, seed, between)
+    make_noisy_side(path / "new", factor, seed + 5000, between)
+    run = compare(path, "base", "new", "--tolerance", "0%", "--format", "json")
+    metric = json.loads(run.out)["metrics"][0]
+    return metric["verdict"], metric["minimum_detectable_effect"]
+
+
+def test_same_against_same_raises_at_most_one_alarm_in_twenty(tmp_path):
+    verdicts = [verdict_of(tmp_path / str(i), 1, i, 0.01)[0] for i in range(20)]
+    assert sum(v in ("regressed", "improved") for v in verdicts) <= 1, verdicts
+
+
+@pytest.mark.parametrize("between, is_detectable, want", [
+    (0.002, True, "regressed"), (0.04, False, "inconclusive")])
+def test_three_percent_are_caught_when_the_printed_effect_is_smaller(tmp_path, between,
+                                                                    is_detectable, want):
+    for i in range(10):
+        verdict, detectable = verdict_of(tmp_path / str(i), 1.03, 100 + i, between)
+        assert (detectable < 0.03) == is_detectable
+        assert verdict == want, (i, verdict, detectable)
+
+
 def test_every_format_says_the_same(tmp_path):
     make_side(tmp_path / "base", 100)
     make_side(tmp_path / "new", 130, seed=50)
