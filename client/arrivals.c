@@ -19,6 +19,11 @@ void arrivals_init(struct arrivals *a, enum arrival_pattern pattern, double rate
                                          : "timing.request.poisson_interval");
 }
 
+void arrivals_init_schedule(struct arrivals *a, const int64_t *times_ns, size_t n_times)
+{
+    *a = (struct arrivals){.times_ns = times_ns, .n_times = n_times};
+}
+
 /* The moment at which a rate that rises linearly has given as many requests as the full rate gives
  * in at_s. */
 static double ramped(double at_s, double ramp_s)
@@ -28,9 +33,12 @@ static double ramped(double at_s, double ramp_s)
 
 int64_t arrivals_next_ns(struct arrivals *a)
 {
-    if (a->rate_hz <= 0)
+    if (!arrivals_has_plan(a))
         return 0;
     a->n_given++;
+    if (a->times_ns)
+        return a
+            ->times_ns[(size_t)a->n_given < a->n_times ? (size_t)a->n_given - 1 : a->n_times - 1];
     switch (a->pattern) {
     case ARRIVAL_CONSTANT: /* from the count, so that no rounding adds up */
         a->at_s = (double)a->n_given / a->rate_hz;

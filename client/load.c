@@ -34,7 +34,7 @@ struct engine {
     struct load_result *result;
     struct arrivals arrivals;
     struct flight flight;
-    int64_t due_ns;        /* of the next request, when there is a rate */
+    int64_t due_ns;        /* of the next request, when there is a plan */
     int64_t send_until_ns; /* end of --benchmark-duration */
     int64_t cancel_at_ns;  /* end of the grace period */
     int64_t held_since_ns; /* sending pauses because has_room said no; 0: it does not */
@@ -45,7 +45,8 @@ struct engine {
 
 static int64_t now(const struct engine *e) { return e->transport->now_ns(e->transport->self); }
 
-static bool has_rate(const struct engine *e) { return e->phase->arrivals.rate_hz > 0; }
+/* Requests have due times of their own. */
+static bool has_plan(const struct engine *e) { return arrivals_has_plan(&e->phase->arrivals); }
 
 /* When the phase has n slots: evenly spaced, the first at once, the last at the ramp's end. */
 static int64_t slots_at_ns(const struct engine *e, int64_t n)
@@ -118,7 +119,7 @@ static void count_unsent(struct engine *e, int64_t at_ns)
 {
     int64_t until_ns = at_ns < e->send_until_ns ? at_ns : e->send_until_ns;
     int64_t n_wanted = e->phase->n_requests;
-    while (has_rate(e) && e->due_ns < until_ns &&
+    while (has_plan(e) && e->due_ns < until_ns &&
            (n_wanted == 0 || e->result->n_sent + e->result->n_unsent < n_wanted)) {
         e->result->n_unsent++;
         plan_next(e);
@@ -145,10 +146,10 @@ static void send_due(struct engine *e)
             close_sending(e, at_ns);
             return;
         }
-        if (!has_slot(e, at_ns) || (has_rate(e) && e->due_ns > at_ns) || is_held(e, at_ns))
+        if (!has_slot(e, at_ns) || (has_plan(e) && e->due_ns > at_ns) || is_held(e, at_ns))
             return;
-        send_one(e, has_rate(e) ? e->due_ns : at_ns);
-        if (has_rate(e))
+        send_one(e, has_plan(e) ? e->due_ns : at_ns);
+        if (has_plan(e))
             plan_next(e);
     }
 }
@@ -189,7 +190,7 @@ static int64_t next_event_ns(const struct engine *e)
     if (!is_below_limit(e))
         return until_ns;
     int64_t next_ns = slot_free_ns(e);
-    if (has_rate(e) && e->due_ns > next_ns)
+    if (has_plan(e) && e->due_ns > next_ns)
         next_ns = e->due_ns;
     return next_ns < until_ns ? next_ns : until_ns;
 }

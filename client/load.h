@@ -39,7 +39,7 @@ struct load_hooks {
 
 struct load_phase {
     struct arrivals arrivals;
-    int64_t n_slots;     /* most requests in flight; 0: no limit (needs a rate) */
+    int64_t n_slots;     /* most requests in flight; 0: no limit (needs a plan) */
     int64_t ramp_ns;     /* slots rise from 1 to n_slots, one by one, for so long; 0: all at once */
     int64_t n_requests;  /* stop after so many; 0: no bound */
     int64_t duration_ns; /* stop sending after so long; 0: no bound */

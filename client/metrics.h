@@ -75,6 +75,7 @@ struct metrics_input {
     int64_t n_canceled, n_unsent;
     int64_t n_held, held_ns; /* as in struct load_result */
     bool has_objectives;
+    bool is_replay; /* of a fixed schedule */
     bool is_slice;
 };
 

@@ -9,6 +9,8 @@
 #include "client/metrics.h"
 #include "client/metrics_record.h"
 
+#define REPLAY_DEGRADED_MS 500 /* AIPerf's */
+
 static double window_s(const struct metrics_input *in)
 {
     return clock_seconds(in->end_ns - in->start_ns);
@@ -152,6 +154,50 @@ static bool late_count(const struct metrics_input *in, struct stats *s)
     for (size_t i = 0; i < in->n_flights; i++)
         n += in->flights[i]->start_ns - in->flights[i]->due_ns > METRICS_LATE_NS;
     return scalar(s, (double)n);
+}
+
+/* How unevenly late the requests of a replay started: their lateness beyond that of the least late
+ * one, which is what AIPerf can know. */
+static struct stats replay_lag(const struct metrics_input *in)
+{
+    double *lags = xcalloc(in->n_records + 1, sizeof *lags);
+    size_t n = 0;
+    for (size_t i = 0; i < in->n_records; i++) {
+        const struct record *r = in->records[i];
+        if (record_succeeded(r))
+            lags[n++] = (double)(r->start_ns - r->due_ns) / (double)NS_PER_MS;
+    }
+    struct stats stats = stats_compute(lags, n);
+    free(lags);
+    return stats;
+}
+
+static bool replay_percentile(const struct metrics_input *in, int which, struct stats *s)
+{
+    if (!in->is_replay)
+        return false;
+    const struct stats lag = replay_lag(in);
+    return lag.count > 0 && scalar(s, lag.p[which] - lag.min);
+}
+
+static bool replay_p50(const struct metrics_input *in, struct stats *s)
+{
+    return replay_percentile(in, P50, s);
+}
+
+static bool replay_p90(const struct metrics_input *in, struct stats *s)
+{
+    return replay_percentile(in, P90, s);
+}
+
+static bool replay_p99(const struct metrics_input *in, struct stats *s)
+{
+    return replay_percentile(in, P99, s);
+}
+
+static bool replay_degraded(const struct metrics_input *in, struct stats *s)
+{
+    return replay_percentile(in, P99, s) && scalar(s, s->avg > REPLAY_DEGRADED_MS);
 }
 
 static bool unsent_count(const struct metrics_input *in, struct stats *s)
@@ -361,6 +407,11 @@ const struct metric METRICS[] = {
     SCALAR("denoising_step_throughput", "Denoising Step Throughput", "steps/sec", TABLE_STAGES, step_throughput),
     RECORD("inference_time", "Inference Time", "sec", TABLE_STAGES, metric_inference_time),
     {"peak_memory_mb", "Peak Memory of the Server", "MB", METRIC_RECORD, TABLE_STAGES, true, false, false, false, metric_peak_memory, NULL},
+
+    WHOLE_RUN("replay_sched_lag_p50", "Replay Schedule Lag p50", "ms", TABLE_NONE, replay_p50),
+    WHOLE_RUN("replay_sched_lag_p90", "Replay Schedule Lag p90", "ms", TABLE_NONE, replay_p90),
+    WHOLE_RUN("replay_sched_lag_p99", "Replay Schedule Lag p99", "ms", TABLE_NONE, replay_p99),
+    WHOLE_RUN("replay_sched_degraded", "Replay Schedule Degraded", "count", TABLE_NONE, replay_degraded),
 
     SCALAR("good_request_count", "Good Request Count", "requests", TABLE_NONE, good_count),
     SCALAR("good_request_fraction", "GoodRequestFraction", "ratio", TABLE_NONE, good_fraction),

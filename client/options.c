@@ -7,9 +7,11 @@
 
 #include "base/json.h"
 #include "client/options_table.h"
+#include "client/prompts_file.h"
 #include "client/random.h"
 
 #define DEFAULT_REQUESTS 10 /* as AIPerf, whatever the concurrency */
+#define DEFAULT_ENTRIES 100
 #define DEFAULT_GRACE_S 30.0
 
 static const struct options DEFAULTS = {
@@ -70,25 +72,65 @@ static bool check_endpoint(struct options *o, struct error *err)
     return true;
 }
 
+/* A trace with timestamps is replayed without being asked, unless --no-fixed-schedule. */
+static bool check_schedule(struct options *o, struct error *err)
+{
+    static const char *const OFFSETS[] = {"--fixed-schedule-auto-offset",
+                                          "--fixed-schedule-start-offset",
+                                          "--fixed-schedule-end-offset"};
+    static const char *const OTHER_LOADS[] = {"--request-rate", "--num-conversations"};
+    bool has_start = options_given(o, "--fixed-schedule-start-offset");
+    bool has_end = options_given(o, "--fixed-schedule-end-offset");
+    bool is_implied = o->dataset_format == PROMPTS_MOONCAKE && !o->no_fixed_schedule &&
+                      prompts_first_has_timestamp(o->input_file);
+    if (o->fixed_schedule && o->no_fixed_schedule)
+        return fail_option(err, "--fixed-schedule", "and --no-fixed-schedule exclude each other");
+    o->is_fixed_schedule = o->fixed_schedule || is_implied;
+    for (size_t i = 0; i < sizeof OFFSETS / sizeof OFFSETS[0]; i++) {
+        if (!o->is_fixed_schedule && options_given(o, OFFSETS[i]))
+            return fail_option(err, OFFSETS[i], "needs --fixed-schedule");
+    }
+    for (size_t i = 0; i < sizeof OTHER_LOADS / sizeof OTHER_LOADS[0]; i++) {
+        if (o->is_fixed_schedule && options_given(o, OTHER_LOADS[i]))
+            return fail_option(err, OTHER_LOADS[i],
+                               is_implied ? "the timestamps of the trace are the schedule; "
+                                            "--no-fixed-schedule leaves them out"
+                                          : "does not go with --fixed-schedule");
+    }
+    if (o->fixed_schedule && !o->input_file)
+        return fail_option(err, "--fixed-schedule", "needs --input-file with timestamps");
+    if (o->fixed_schedule && o->dataset_format == PROMPTS_RANDOM_POOL)
+        return fail_option(err, "--fixed-schedule", "rows of a random_pool have no timestamps");
+    if (o->schedule_auto_offset && has_start)
+        return fail_option(err, "--fixed-schedule-auto-offset",
+                           "does not go with --fixed-schedule-start-offset: one of them is enough");
+    if (has_start && has_end && o->schedule_start_ms > o->schedule_end_ms)
+        return fail_option(err, "--fixed-schedule-end-offset",
+                           "must not be before --fixed-schedule-start-offset");
+    return true;
+}
+
 static bool check_input(struct options *o, struct error *err)
 {
     static const char *const SYNTHETIC[] = {"--synthetic-input-tokens-mean",
                                             "--synthetic-input-tokens-stddev", "--num-prompts"};
-    if (o->dataset_type && strcasecmp(o->dataset_type, "single_turn") != 0 &&
-        strcasecmp(o->dataset_type, "single-turn") != 0)
+    o->dataset_format = o->dataset_type ? prompts_format_parse(o->dataset_type) : 0;
+    if (o->dataset_format < 0)
         return fail_field(err, "--custom-dataset-type",
-                          "--custom-dataset-type is '%s': only single_turn is supported",
+                          "--custom-dataset-type is '%s': must be single_turn, random_pool or "
+                          "mooncake_trace",
                           o->dataset_type);
     if (o->dataset_type && !o->input_file)
         return fail_option(err, "--custom-dataset-type", "needs --input-file");
-    for (size_t i = 0; i < sizeof SYNTHETIC / sizeof SYNTHETIC[0]; i++) {
+    size_t n_refused = o->dataset_format == PROMPTS_RANDOM_POOL ? 2 : 3;
+    for (size_t i = 0; i < n_refused; i++) {
         if (o->input_file && options_given(o, SYNTHETIC[i]))
             return fail_option(err, SYNTHETIC[i], "is for synthetic prompts, not for --input-file");
     }
     if (!o->input_file && strcmp(o->tokenizer, "none") == 0)
         return fail_option(err, "--tokenizer",
                            "none: synthetic prompts need one to have their length");
-    return true;
+    return check_schedule(o, err);
 }
 
 /* "inf" or seconds. */
@@ -133,8 +175,11 @@ static bool check_ramps(struct options *o, struct error *err)
 static bool check_load(struct options *o, struct error *err)
 {
     bool has_rate = options_given(o, "--request-rate");
-    if (!has_rate && !options_given(o, "--concurrency"))
+    if (!has_rate && !o->is_fixed_schedule && !options_given(o, "--concurrency"))
         o->concurrency = 1;
+    if (has_rate && options_given(o, "--arrival-smoothness") &&
+        !options_given(o, "--arrival-pattern"))
+        o->arrival_pattern = ARRIVAL_GAMMA; /* the only one that has a smoothness */
     if (!has_rate && options_given(o, "--arrival-pattern"))
         return fail_option(err, "--arrival-pattern", "needs --request-rate");
     if (options_given(o, "--arrival-smoothness") && o->arrival_pattern != ARRIVAL_GAMMA &&
@@ -143,8 +188,16 @@ static bool check_load(struct options *o, struct error *err)
     if (options_given(o, "--request-cancellation-delay") && o->cancellation_rate <= 0)
         return fail_option(err, "--request-cancellation-delay",
                            "needs --request-cancellation-rate above 0");
-    if (o->n_requests == 0 && o->duration_s <= 0)
+    bool is_bounded = o->n_requests > 0 || o->n_conversations > 0 || o->duration_s > 0;
+    if (!is_bounded && !o->is_fixed_schedule)
         o->n_requests = DEFAULT_REQUESTS;
+    o->n_wanted = o->n_requests;
+    if (o->n_conversations && (!o->n_wanted || o->n_conversations < o->n_wanted))
+        o->n_wanted = o->n_conversations;
+    o->n_entries = o->n_prompts         ? o->n_prompts
+                   : o->n_conversations ? o->n_conversations
+                   : o->n_requests      ? o->n_requests
+                                        : DEFAULT_ENTRIES;
 
     o->has_warmup = o->n_warmup > 0 || o->warmup_duration_s > 0;
     static const char *const WARMUP[] = {
@@ -159,6 +212,8 @@ static bool check_load(struct options *o, struct error *err)
         o->warmup_concurrency = o->concurrency;
     if (!options_given(o, "--warmup-request-rate"))
         o->warmup_rate_hz = o->request_rate_hz;
+    if (o->warmup_concurrency == 0 && o->warmup_rate_hz <= 0)
+        o->warmup_concurrency = 1; /* of a fixed schedule */
     if (!options_given(o, "--warmup-arrival-pattern"))
         o->warmup_pattern = o->arrival_pattern;
     else if (o->warmup_rate_hz <= 0)
@@ -244,7 +299,9 @@ static char *make_run_dir(const struct options *o)
     for (char *p = model; (p = strchr(p, '/'));)
         *p = '_';
     buf_printf(&name, "artifacts/%s-openai-image_generation-", model);
-    if (o->concurrency > 0)
+    if (o->is_fixed_schedule)
+        buf_puts(&name, "fixed_schedule");
+    else if (o->concurrency > 0)
         buf_printf(&name, "concurrency%lld", (long long)o->concurrency);
     if (o->request_rate_hz > 0) {
         buf_puts(&name, o->concurrency > 0 ? "-request_rate" : "request_rate");

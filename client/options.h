@@ -32,6 +32,9 @@ struct options {
     /* input */
     const char *input_file;
     const char *dataset_type;
+    bool fixed_schedule, no_fixed_schedule, schedule_auto_offset;
+    int64_t schedule_start_ms, schedule_end_ms;
+    int64_t n_conversations;
     double isl_mean, isl_std;
     int64_t n_prompts;
     const char *tokenizer;
@@ -68,6 +71,11 @@ struct options {
     /* derived by options_parse */
     bool has_seed; /* --random-seed was given; else seed is from the system */
     bool has_warmup;
+    int dataset_format;             /* enum prompts_format */
+    int64_t n_wanted;               /* requests to send: the least of the bounds; 0: none */
+    int64_t n_scheduled;            /* rows of a fixed schedule; set when they are read */
+    bool is_fixed_schedule;         /* asked for, or implied by a trace with timestamps */
+    int64_t n_entries;              /* of prompts that are made up or drawn */
     double grace_s, warmup_grace_s; /* may be infinite */
     struct fields extra;
     struct request_target target;

@@ -6,7 +6,8 @@
 
 #define AT(field) offsetof(struct options, field)
 #define COUNT_MAX 1e9
-#define TIME_MAX 1e7 /* seconds */
+#define SCHEDULE_MAX 1e15 /* ms */
+#define TIME_MAX 1e7      /* seconds */
 #define PATTERNS "constant|poisson|gamma"
 
 /* clang-format off */
@@ -37,13 +38,25 @@ const struct option OPTIONS[] = {
     {"--input-file", NULL, "PATH", ARG_STRING, AT(input_file), .group = "Prompts",
      .help = "JSONL file, one {\"text\": ...} per line; without it prompts are made up"},
     {"--custom-dataset-type", NULL, "TYPE", ARG_STRING, AT(dataset_type),
-     .help = "format of the file: single_turn"},
+     .help = "format of the file: single_turn (default), random_pool or mooncake_trace"},
+    {"--fixed-schedule", NULL, NULL, ARG_FLAG, AT(fixed_schedule),
+     .help = "send each row when its timestamp (ms) says; a mooncake_trace with timestamps does so anyway"},
+    {"--no-fixed-schedule", NULL, NULL, ARG_FLAG, AT(no_fixed_schedule),
+     .help = "do not use the timestamps of a mooncake_trace"},
+    {"--fixed-schedule-auto-offset", NULL, NULL, ARG_FLAG, AT(schedule_auto_offset),
+     .help = "begin at the first timestamp, which is the default"},
+    {"--fixed-schedule-start-offset", NULL, "MS", ARG_INT, AT(schedule_start_ms), 0, SCHEDULE_MAX,
+     .help = "begin at that timestamp and leave out earlier ones"},
+    {"--fixed-schedule-end-offset", NULL, "MS", ARG_INT, AT(schedule_end_ms), 0, SCHEDULE_MAX,
+     .help = "leave out later timestamps"},
     {"--synthetic-input-tokens-mean", "--isl|--prompt-input-tokens-mean", "N", ARG_DOUBLE, AT(isl_mean), 1, 100000,
      .help = "mean length of made-up prompts in tokens; default 550"},
     {"--synthetic-input-tokens-stddev", "--isl-stddev|--prompt-input-tokens-stddev", "N", ARG_DOUBLE, AT(isl_std), 0, 100000,
      .help = "standard deviation of that length; default 0"},
     {"--num-prompts", "--num-dataset-entries", "N", ARG_INT, AT(n_prompts), 1, 1e6,
-     .help = "number of made-up prompts; default: --request-count, else 100"},
+     .help = "number of made-up or drawn prompts; default: --num-conversations, --request-count, 100"},
+    {"--num-conversations", "--conversation-num|--num-sessions", "N", ARG_INT, AT(n_conversations), 1, 1e6,
+     .help = "stop after so many prompts, each asked once"},
     {"--tokenizer", NULL, "NAME", ARG_STRING, AT(tokenizer),
      .help = "counts prompt tokens: gpt2 (built in, default; builtin is the same), none, or a tokenizer folder"},
     {"--random-seed", NULL, "N", ARG_INT, AT(seed),
@@ -136,17 +149,12 @@ static const char *const UNSUPPORTED[] = {
     "--export-http-trace",
     "--export-outputs-json",
     "--failed-request-threshold",
-    "--fixed-schedule",
-    "--fixed-schedule-",
     "--gpu-telemetry",
     "--image-",
     "--mlflow-",
     "--model-selection-strategy",
     "--network-latency-",
-    "--no-fixed-schedule",
-    "--num-conversations",
     "--num-profile-runs",
-    "--num-sessions",
     "--num-users",
     "--num-warmup-sessions",
     "--osl",

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "client/artifacts.h"
+#include "client/data_set.h"
 #include "client/http.h"
 #include "client/profile_end.h"
 #include "client/progress.h"
@@ -34,8 +35,7 @@
 
 struct run {
     struct options options;
-    struct tokens *tokens;
-    struct prompts prompts;
+    struct data_set data;
     struct artifacts artifacts;
     struct http *http;
     struct transport transport;
@@ -71,11 +71,14 @@ static struct record *make_record(void *self, int64_t session)
     struct run *run = self;
     struct record *r = xcalloc(1, sizeof *r);
     r->session = session;
-    r->entry = run->n_made % run->prompts.n_entries;
+    bool is_replay = run->report.phases[run->phase].is_replay;
+    r->entry =
+        is_replay ? run->data.schedule.entry[session] : run->n_made % run->data.prompts.n_entries;
     r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
-    r->payload = &run->prompts.entries[r->entry].body;
+    r->payload = &run->data.prompts.entries[r->entry].body;
+    r->correlation_name = is_replay ? run->data.prompts.entries[r->entry].correlation : NULL;
     random_uuid(r->request_id);
     random_uuid(r->correlation_id);
     double fraction = run->options.cancellation_rate / 100;
@@ -202,7 +205,7 @@ static void plan_phases(struct run *run)
     run->report.phases[i] = (struct report_phase){.name = "profiling"};
     run->phases[i] = (struct load_phase){.n_slots = o->concurrency,
                                          .ramp_ns = to_ns(o->concurrency_ramp_s),
-                                         .n_requests = o->n_requests,
+                                         .n_requests = o->n_wanted,
                                          .duration_ns = to_ns(o->duration_s),
                                          .grace_ns = to_ns(o->grace_s)};
     arrivals_init(&run->phases[i].arrivals, (enum arrival_pattern)o->arrival_pattern,
@@ -210,22 +213,16 @@ static void plan_phases(struct run *run)
     run->phases[i].arrivals.ramp_s = o->rate_ramp_s;
 }
 
-static bool make_prompts(struct run *run, struct error *err)
+/* The rows' own times take the place of a pattern. */
+static void plan_schedule(struct run *run)
 {
-    const struct options *o = &run->options;
-    if (!tokens_open(&run->tokens, o->tokenizer, err))
-        return false;
-    if (strcmp(o->tokenizer, "builtin") == 0)
-        log_info("--tokenizer builtin is gpt2 here; AIPerf's counts with another vocabulary");
-    if (o->input_file) {
-        if (!prompts_read(&run->prompts, o->input_file, err))
-            return false;
-    } else {
-        int64_t n = o->n_prompts ? o->n_prompts : o->n_requests ? o->n_requests : 100;
-        prompts_make(&run->prompts, (size_t)n, o->isl_mean, o->isl_std, o->seed, run->tokens);
-    }
-    prompts_finish(&run->prompts, run->tokens, o->has_seed, o->model, &o->extra);
-    return true;
+    const struct schedule *schedule = &run->data.schedule;
+    struct load_phase *phase = &run->phases[run->report.n_phases - 1];
+    int64_t n = (int64_t)schedule->n;
+    phase->n_requests = phase->n_requests && phase->n_requests < n ? phase->n_requests : n;
+    arrivals_init_schedule(&phase->arrivals, schedule->due_ns, schedule->n);
+    run->report.phases[run->report.n_phases - 1].is_replay = true;
+    run->options.n_scheduled = n;
 }
 
 static void random_hex(char *out, size_t n_digits)
@@ -250,7 +247,7 @@ static bool open_records(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
     struct records_options options = {
-        .context = {.prompts = &run->prompts,
+        .context = {.prompts = &run->data.prompts,
                     .target = &o->target,
                     .unix_offset_ns = run->report.unix_offset_ns,
                     .has_objectives = o->n_objectives > 0},
@@ -284,7 +281,11 @@ static bool set_up(struct run *run, struct error *err)
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
                                 .is_pooled = o->connection_reuse == 0};
-    return make_prompts(run, err) && artifacts_open(&run->artifacts, o, &run->prompts, err) &&
+    if (!data_set_open(&run->data, o, err))
+        return false;
+    if (o->is_fixed_schedule)
+        plan_schedule(run);
+    return artifacts_open(&run->artifacts, o, &run->data.prompts, err) &&
            http_open(&run->http, &o->target, &http, err) && open_records(run, err);
 }
 
@@ -393,8 +394,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         records_close(run->records);
         http_close(run->http);
         artifacts_close(&run->artifacts);
-        prompts_free(&run->prompts);
-        tokens_close(run->tokens);
+        data_set_close(&run->data);
         http_teardown();
     }
     options_free(&run->options);

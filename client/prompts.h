@@ -1,8 +1,10 @@
-/* The data set: what request i asks for. Entries come from a file (single_turn rows) or are made
+/* The data set: what request i asks for. Entries come from a file (prompts_file.h) or are made
  * up (synthetic); requests take them in order and start over when there are more requests.
  *
  * Made before the run and then only read, so every thread may use it. */
 #pragma once
+
+#include <stdbool.h>
 
 #include "base/buf.h"
 #include "base/error.h"
@@ -10,8 +12,14 @@
 #include "client/tokens.h"
 
 struct prompts_entry {
-    char *text;          /* owned, like the rest */
-    char *session_id;    /* conversation_id of the records */
+    char *text;        /* owned, like the rest; NULL while it is to be made up */
+    int64_t n_tokens;  /* of a text to be made up */
+    char *session_id;  /* conversation_id of the records */
+    char *correlation; /* X-Correlation-ID of its requests; NULL: a new one for each */
+    char *image;       /* the input picture as the row names it, or NULL */
+    bool has_timestamp;
+    double timestamp_ms; /* when the row is due, on the file's own clock */
+    size_t line;         /* of the file, from 1; 0: made up */
     struct fields extra; /* the row's own additions to the body */
     int64_t isl;         /* tokens; -1 without a tokenizer */
     struct buf body;     /* the request body */
@@ -24,15 +32,16 @@ struct prompts {
 
 void prompts_free(struct prompts *p);
 
-/* Read a single_turn file: one JSON object a line, `text` or `texts` (the first one is used),
- * optional `extra` object and `session_id`. Blank lines are skipped. A failure names file and
- * line; fields that ask for what can't be given (images, timing) are refused. */
-bool prompts_read(struct prompts *p, const char *path, struct error *err);
+/* A new last entry; takes text. The pointer holds until the next one. */
+struct prompts_entry *prompts_add(struct prompts *p, char *text);
 
 /* Make n entries with lengths from Normal(mean, std) tokens: negative draws are redrawn, the rest
  * rounded up, at least 1; with std 0 all have the rounded mean. tokens must not be NULL. */
 void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t seed,
                   const struct tokens *tokens);
+
+/* Make up the texts of those entries that have only a length. tokens must not be NULL then. */
+void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *tokens);
 
 /* Count tokens (tokens may be NULL), name the sessions (numbered when the run is seeded, else
  * random UUIDs) and write the bodies. */

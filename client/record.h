@@ -52,8 +52,9 @@ struct record {
     bool is_warmup;
     char request_id[UUID_SIZE];
     char correlation_id[UUID_SIZE];
-    const struct buf *payload; /* the request body as sent; owned by the data set */
-    int64_t drop_after_ns;     /* hang up so long after the last byte was sent; 0: never */
+    const char *correlation_name; /* instead of it, owned by the data set; or NULL */
+    const struct buf *payload;    /* the request body as sent; owned by the data set */
+    int64_t drop_after_ns;        /* hang up so long after the last byte was sent; 0: never */
 
     /* moments */
     int64_t due_ns;             /* when it should have been sent: the clock of the user */
@@ -94,6 +95,11 @@ struct record {
     size_t slot;           /* where load keeps it while in flight */
     struct record *next;   /* in a queue */
 };
+
+static inline const char *record_correlation(const struct record *r)
+{
+    return r->correlation_name ? r->correlation_name : r->correlation_id;
+}
 
 static inline bool record_succeeded(const struct record *r) { return r->error.message == NULL; }
 

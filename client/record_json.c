@@ -46,7 +46,7 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
     buf_putc(out, '{');
     put_int(out, "session_num", r->session);
     put_string(out, "x_request_id", r->request_id);
-    put_string(out, "x_correlation_id", r->correlation_id);
+    put_string(out, "x_correlation_id", record_correlation(r));
     put_string(out, "conversation_id", c->prompts->entries[r->entry].session_id);
     put_int(out, "turn_index", 0);
     put_time(out, "credit_issued_ns", r->due_ns, c);
@@ -67,7 +67,7 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
         put_time(out, "cancellation_time_ns", r->end_ns, c);
     put_bool(out, "context_overflow_skip", false);
     put_int(out, "agent_depth", 0);
-    put_string(out, "root_correlation_id", r->correlation_id);
+    put_string(out, "root_correlation_id", record_correlation(r));
     buf_putc(out, '}');
 }
 

@@ -49,6 +49,7 @@ void report_phase_fill(struct report_phase *p, int index, struct record *const *
         .end_ns = p->load.end_ns,
         .n_canceled = p->load.n_canceled,
         .n_unsent = p->load.n_unsent,
+        .is_replay = p->is_replay,
         .n_held = p->load.n_held,
         .held_ns = p->load.held_ns,
         .has_objectives = has_objectives,

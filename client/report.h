@@ -22,6 +22,7 @@ struct report_failure {
 struct report_phase {
     const char *name; /* "profiling" or "warmup" */
     bool is_warmup;
+    bool is_replay; /* of a fixed schedule */
     struct load_result load;
     struct record **records; /* owned list; the records are not. Canceled ones are left out */
     size_t n_records;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "client/prompts_file.h"
 #include "client/report.h"
 
 static struct json *put_object(struct json *parent, const char *key)
@@ -57,14 +58,14 @@ static struct json *endpoint_of(const struct options *o)
 static struct json *dataset_of(const struct options *o)
 {
     struct json *set = json_new_object();
-    int64_t entries = o->n_prompts ? o->n_prompts : o->n_requests ? o->n_requests : 100;
     put_string(set, "name", "main");
     put_string(set, "type", o->input_file ? "file" : "synthetic");
     if (o->input_file) {
         put_string(set, "path", o->input_file);
-        put_string(set, "format", "single_turn");
+        put_string(set, "format", prompts_format_name((enum prompts_format)o->dataset_format));
     }
-    json_set(set, "entries", json_new_int(entries));
+    if (!o->is_fixed_schedule || o->n_requests > 0)
+        json_set(set, "entries", json_new_int(o->n_entries));
     if (o->has_seed)
         json_set(set, "random_seed", json_new_int(o->seed));
     if (!o->input_file) {
@@ -76,7 +77,8 @@ static struct json *dataset_of(const struct options *o)
 }
 
 struct load_shape {
-    int64_t n_requests, concurrency; /* 0: not set */
+    int64_t n_requests, n_sessions, concurrency; /* 0: not set */
+    bool is_replay;
     double rate_hz, duration_s;
     double concurrency_ramp_s, rate_ramp_s;
     double grace_s; /* negative: not set */
@@ -92,12 +94,15 @@ static struct json *phase_of(const char *name, struct load_shape s)
     put_string(phase, "name", name);
     put_string(phase, "kind", name);
     put_string(phase, "type",
-               s.rate_hz > 0 ? arrival_pattern_name((enum arrival_pattern)s.pattern)
-                             : "concurrency");
+               s.is_replay     ? "fixed_schedule"
+               : s.rate_hz > 0 ? arrival_pattern_name((enum arrival_pattern)s.pattern)
+                               : "concurrency");
     if (strcmp(name, "warmup") == 0)
         json_set(phase, "exclude_from_results", json_new_bool(true));
     if (s.n_requests > 0)
         json_set(phase, "requests", json_new_int(s.n_requests));
+    if (s.n_sessions > 0)
+        json_set(phase, "sessions", json_new_int(s.n_sessions));
     if (s.duration_s > 0)
         put_double(phase, "duration", s.duration_s);
     if (s.concurrency > 0)
@@ -121,15 +126,27 @@ static struct json *phase_of(const char *name, struct load_shape s)
     return phase;
 }
 
+static void put_schedule(struct json *phase, const struct options *o)
+{
+    static const char START[] = "--fixed-schedule-start-offset";
+    if (o->schedule_auto_offset || options_given(o, START))
+        json_set(phase, "auto_offset", json_new_bool(o->schedule_auto_offset));
+    if (options_given(o, START))
+        json_set(phase, "start_offset", json_new_int(o->schedule_start_ms));
+    if (options_given(o, "--fixed-schedule-end-offset"))
+        json_set(phase, "end_offset", json_new_int(o->schedule_end_ms));
+}
+
 static struct json *phases_of(const struct options *o)
 {
     struct json *phases = json_new_array();
     bool sets_concurrency = options_given(o, "--concurrency");
     struct load_shape warmup = {
         .n_requests = o->n_warmup,
-        .concurrency = sets_concurrency || options_given(o, "--warmup-concurrency")
-                           ? o->warmup_concurrency
-                           : 0,
+        .concurrency =
+            sets_concurrency || options_given(o, "--warmup-concurrency") || o->warmup_rate_hz <= 0
+                ? o->warmup_concurrency
+                : 0,
         .rate_hz = o->warmup_rate_hz,
         .duration_s = o->warmup_duration_s,
         .concurrency_ramp_s = o->warmup_concurrency_ramp_s,
@@ -139,7 +156,9 @@ static struct json *phases_of(const struct options *o)
         .smoothness = o->arrival_smoothness,
     };
     struct load_shape profiling = {
-        .n_requests = o->n_requests,
+        .n_requests = o->n_requests ? o->n_requests : o->n_scheduled,
+        .n_sessions = o->n_conversations,
+        .is_replay = o->is_fixed_schedule,
         .concurrency = sets_concurrency ? o->concurrency : 0,
         .rate_hz = o->request_rate_hz,
         .duration_s = o->duration_s,
@@ -154,7 +173,9 @@ static struct json *phases_of(const struct options *o)
     };
     if (o->has_warmup)
         json_push(phases, phase_of("warmup", warmup));
-    json_push(phases, phase_of("profiling", profiling));
+    struct json *phase = phase_of("profiling", profiling);
+    put_schedule(phase, o);
+    json_push(phases, phase);
     return phases;
 }
 

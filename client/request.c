@@ -171,12 +171,12 @@ void request_make_headers(struct request_headers *out, const struct request_targ
 {
     request_push_header(out, "User-Agent", REQUEST_USER_AGENT);
     request_push_header(out, "X-Request-ID", r->request_id);
-    request_push_header(out, "X-Correlation-ID", r->correlation_id);
+    request_push_header(out, "X-Correlation-ID", record_correlation(r));
     for (size_t i = 0; i < target->extra.n_items; i++)
         request_push_header(out, target->extra.items[i].name, target->extra.items[i].value);
     request_push_header(out, "Accept", "application/json");
     request_push_header(out, "Content-Type", "application/json");
-    request_push_header(out, "X-Session-Affinity", r->correlation_id);
+    request_push_header(out, "X-Session-Affinity", record_correlation(r));
 }
 
 bool request_header_is_secret(const char *name)

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "client/artifacts.h"
+#include "client/data_set.h"
 #include "client/profile.h"
 #include "client/random.h"
 
@@ -32,13 +33,11 @@ bool runs_check(const struct runs_args *args, struct options *out, struct error 
 {
     struct options unwanted;
     struct options *o = out ? out : &unwanted;
-    struct tokens *tokens = NULL;
-    struct prompts prompts = {0};
+    struct data_set data = {0};
     bool ok = options_parse(o, (int)args->n_items, args->items, 0, err) &&
-              tokens_open(&tokens, o->tokenizer, err) &&
-              (!o->input_file || prompts_read(&prompts, o->input_file, err));
-    prompts_free(&prompts);
-    tokens_close(tokens);
+              (o->input_file ? data_set_open(&data, o, err)
+                             : tokens_open(&data.tokens, o->tokenizer, err));
+    data_set_close(&data);
     if (!out)
         options_free(&unwanted);
     return ok;

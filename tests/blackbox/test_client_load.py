@@ -40,12 +40,14 @@ def test_constant_rate_plans_equal_gaps(tmp_path):
     ("poisson", [], lambda s: s.expovariate(100)),
     ("gamma", ["--arrival-smoothness", "2.5"], lambda s: s.gammavariate(2.5, 1 / 250)),
     ("gamma", ["--vllm-burstiness", "0.5"], lambda s: s.gammavariate(0.5, 1 / 50)),
+    (None, ["--vllm-burstiness", "0.5"], lambda s: s.gammavariate(0.5, 1 / 50)),
 ])
 def test_seeded_arrivals_are_those_of_aiperf(tmp_path, pattern, extra, draw):
     with FakeServer() as server:
-        run = profile(server.url, tmp_path, "--request-rate", "100", "--request-rate-mode", pattern,
-                      *extra, "--random-seed", "3", "--request-count", "15")
-    gaps = python_gaps(3, pattern, draw, 15)
+        run = profile(server.url, tmp_path, "--request-rate", "100",
+                      *(["--request-rate-mode", pattern] if pattern else []), *extra,
+                      "--random-seed", "3", "--request-count", "15")
+    gaps = python_gaps(3, pattern or "gamma", draw, 15)
     times = list(itertools.accumulate(gaps))
     assert due_offsets(run) == pytest.approx([t - times[0] for t in times], abs=1e-6)
 

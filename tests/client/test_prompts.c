@@ -1,5 +1,5 @@
 /* client/prompts, client/words and client/tokens. */
-#include "client/prompts.h"
+#include "client/prompts_file.h"
 
 #include "base/json.h"
 #include "client/words.h"
@@ -38,7 +38,7 @@ static bool read_text(struct prompts *p, const char *text, struct error *err)
     assert_true(fd >= 0);
     close(fd);
     assert_true(file_write(path, text, strlen(text), err));
-    bool ok = prompts_read(p, path, err);
+    bool ok = prompts_read(p, path, PROMPTS_SINGLE_TURN, false, err);
     unlink(path);
     return ok;
 }

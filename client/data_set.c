@@ -1,0 +1,69 @@
+#include "client/data_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "client/prompts_file.h"
+
+#define SCHEDULED_NAME "fixed-schedule-" /* before the session's, as AIPerf names its requests */
+
+static bool read_file(struct data_set *d, const struct options *o, struct error *err)
+{
+    struct prompts *p = &d->prompts;
+    bool takes_images = false;
+    if (!prompts_read(p, o->input_file, (enum prompts_format)o->dataset_format, takes_images, err))
+        return false;
+    if (o->dataset_format == PROMPTS_RANDOM_POOL)
+        prompts_draw(p, (size_t)o->n_entries, o->seed);
+    for (size_t i = 0; i < p->n_entries && !d->tokens; i++) {
+        if (!p->entries[i].text)
+            return fail_field(
+                err, "--tokenizer",
+                "%s:%zu: input_length: --tokenizer none can't make prompts of a length",
+                o->input_file, p->entries[i].line);
+    }
+    prompts_make_texts(p, o->seed, d->tokens);
+    if (!o->is_fixed_schedule && p->entries[0].has_timestamp)
+        log_warning("the timestamps of %s are not used without --fixed-schedule", o->input_file);
+    return true;
+}
+
+static bool make_schedule(struct data_set *d, const struct options *o, struct error *err)
+{
+    const struct schedule_window window = {
+        .has_start = options_given(o, "--fixed-schedule-start-offset"),
+        .has_end = options_given(o, "--fixed-schedule-end-offset"),
+        .start_ms = o->schedule_start_ms,
+        .end_ms = o->schedule_end_ms};
+    if (!schedule_make(&d->schedule, &d->prompts, &window, o->input_file, err))
+        return false;
+    for (size_t i = 0; i < d->prompts.n_entries; i++) {
+        struct prompts_entry *e = &d->prompts.entries[i];
+        e->correlation = xasprintf(SCHEDULED_NAME "%s", e->session_id);
+    }
+    return true;
+}
+
+bool data_set_open(struct data_set *d, const struct options *o, struct error *err)
+{
+    if (!tokens_open(&d->tokens, o->tokenizer, err))
+        return false;
+    if (strcmp(o->tokenizer, "builtin") == 0)
+        log_info("--tokenizer builtin is gpt2 here; AIPerf's counts with another vocabulary");
+    if (!o->input_file)
+        prompts_make(&d->prompts, (size_t)o->n_entries, o->isl_mean, o->isl_std, o->seed,
+                     d->tokens);
+    else if (!read_file(d, o, err))
+        return false;
+    prompts_finish(&d->prompts, d->tokens, o->has_seed, o->model, &o->extra);
+    return !o->is_fixed_schedule || make_schedule(d, o, err);
+}
+
+void data_set_close(struct data_set *d)
+{
+    schedule_free(&d->schedule);
+    prompts_free(&d->prompts);
+    tokens_close(d->tokens);
+    d->tokens = NULL;
+}

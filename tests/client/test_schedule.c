@@ -1,0 +1,98 @@
+/* client/schedule and the fixed arrivals of client/arrivals. */
+#include "client/schedule.h"
+
+#include "client/arrivals.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define MS 1000000
+
+/* A data set whose rows have these timestamps; below -1e15: none. */
+static struct prompts make_rows(const double *times_ms, size_t n)
+{
+    struct prompts p = {0};
+    for (size_t i = 0; i < n; i++) {
+        struct prompts_entry *e = prompts_add(&p, NULL);
+        e->has_timestamp = times_ms[i] > -1e15;
+        e->timestamp_ms = times_ms[i];
+        e->line = i + 1;
+    }
+    return p;
+}
+
+static void rows_are_ordered_by_time_then_as_they_stand(void **state)
+{
+    (void)state;
+    const double times[] = {30, -10, 30, 0.5};
+    struct prompts p = make_rows(times, 4);
+    struct schedule_window all = {0};
+    struct schedule s = {0};
+    assert_true(schedule_make(&s, &p, &all, "f", NULL));
+    assert_int_equal(s.n, 4);
+    const size_t entries[] = {1, 3, 0, 2};
+    const int64_t due_ns[] = {0, 10500000, 40 * MS, 40 * MS};
+    assert_memory_equal(s.entry, entries, sizeof entries);
+    assert_memory_equal(s.due_ns, due_ns, sizeof due_ns);
+    schedule_free(&s);
+    prompts_free(&p);
+}
+
+static void both_ends_of_the_window_belong_to_it(void **state)
+{
+    (void)state;
+    const double times[] = {9, 10, 20, 20.5};
+    struct prompts p = make_rows(times, 4);
+    struct schedule_window window = {true, true, 10, 20};
+    struct schedule s = {0};
+    assert_true(schedule_make(&s, &p, &window, "f", NULL));
+    const size_t entries[] = {1, 2};
+    const int64_t due_ns[] = {0, 10 * MS};
+    assert_int_equal(s.n, 2);
+    assert_memory_equal(s.entry, entries, sizeof entries);
+    assert_memory_equal(s.due_ns, due_ns, sizeof due_ns);
+    schedule_free(&s);
+    prompts_free(&p);
+}
+
+static void a_row_without_time_is_named(void **state)
+{
+    (void)state;
+    const double times[] = {0, -2e15};
+    struct prompts p = make_rows(times, 2);
+    struct schedule_window all = {0};
+    struct schedule s = {0};
+    struct error err = {0};
+    assert_false(schedule_make(&s, &p, &all, "rows.jsonl", &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_string_equal(err.text, "rows.jsonl:2: no timestamp: --fixed-schedule needs one in each "
+                                  "row, in ms");
+    prompts_free(&p);
+}
+
+static void arrivals_replay_the_times_and_then_the_last(void **state)
+{
+    (void)state;
+    const int64_t times[] = {0, 5, 5, 9};
+    struct arrivals a;
+    arrivals_init_schedule(&a, times, 4);
+    assert_true(arrivals_has_plan(&a));
+    const int64_t expected[] = {0, 5, 5, 9, 9, 9};
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(arrivals_next_ns(&a), expected[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_ordered_by_time_then_as_they_stand),
+        cmocka_unit_test(both_ends_of_the_window_belong_to_it),
+        cmocka_unit_test(a_row_without_time_is_named),
+        cmocka_unit_test(arrivals_replay_the_times_and_then_the_last),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
