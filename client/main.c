@@ -10,6 +10,7 @@
 #include "client/profile.h"
 #include "client/repeat.h"
 #include "client/report_html_plot.h"
+#include "client/sweep.h"
 #include "text/tokenize_lines.h"
 #include "text/tokenizer.h"
 
@@ -21,6 +22,7 @@ static void print_help(void)
          "  profile          send image requests to a server and report latencies\n"
          "  repeat           make the same run several times and report how the numbers differ\n"
          "  ab               run against two servers in turn and tell whether one is slower\n"
+         "  sweep            make a run at every combination of values of options\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -126,6 +128,7 @@ static const struct {
     {"profile", profile_main, options_help},
     {"repeat", repeat_main, repeat_help},
     {"ab", ab_main, ab_help},
+    {"sweep", sweep_main, sweep_help},
     {"compare", compare_main, compare_help},
     {"plot", report_html_plot_main, report_html_plot_help},
 };
@@ -158,7 +161,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, repeat, ab, compare, plot, extract-images and tokenize; "
+    fputs("fluxperf: commands are profile, repeat, ab, sweep, compare, plot, extract-images and "
+          "tokenize; "
           "see "
           "fluxperf --help\n",
           stderr);

@@ -28,6 +28,8 @@ static const struct {
 } STATS[] = {{"avg", true}, {"p50", true}, {"p90", false}, {"p95", false}, {"p99", true}};
 #define N_STATS (sizeof STATS / sizeof STATS[0])
 
+#define N_COLUMNS 8
+
 struct repeat {
     struct runs runs;
     size_t n_wanted;
@@ -177,7 +179,7 @@ static void add_table(void *self, const struct repeat *r, const struct row *row)
     (void)r;
     if (!row->is_shown || row->metric->table < TABLE_MAIN || (s->n > 1 && s->std == 0))
         return;
-    char **cells = xcalloc(TABLE_MAX_COLUMNS, sizeof *cells), *low = number(s->low);
+    char **cells = xcalloc(N_COLUMNS, sizeof *cells), *low = number(s->low);
     char *high = number(s->high);
     cells[0] = xasprintf("%s (%s)", row->metric->name, row->metric->unit);
     cells[1] = xstrdup(row->metric->kind == METRIC_SCALAR ? "" : row->stat);
@@ -194,12 +196,12 @@ static void add_table(void *self, const struct repeat *r, const struct row *row)
 
 static void print_table(const struct repeat *r)
 {
-    static const char *const HEADS[TABLE_MAX_COLUMNS] = {"Metric", "Stat", "mean", "95 % interval",
-                                                         "std",    "CV %", "min",  "max"};
+    static const char *const HEADS[N_COLUMNS] = {"Metric", "Stat", "mean", "95 % interval",
+                                                 "std",    "CV %", "min",  "max"};
     struct buf out = {0};
     char *title = xasprintf("%zu of %zu runs: how they differ", r->n_results, r->n_wanted);
     struct table t = {
-        .title = title, .n_columns = TABLE_MAX_COLUMNS, .heads = HEADS, .is_left = {true, true}};
+        .title = title, .n_columns = N_COLUMNS, .heads = HEADS, .is_left = {true, true}};
     for_each_row(r, add_table, &t);
     if (t.n_rows > 0)
         table_print(&out, &t);

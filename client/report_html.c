@@ -6,7 +6,7 @@
 
 #include "client/report_html_chart.h"
 #include "client/report_html_charts.h"
-#include "client/report_html_style.h"
+#include "client/report_html_page.h"
 #include "client/report_html_tables.h"
 
 #define MAX_FAILURES 50
@@ -197,27 +197,13 @@ static void put_failures(struct buf *out, const struct json *summary)
 
 /* ---- the page ------------------------------------------------------------------------------- */
 
-static void put_head(struct buf *out, const struct json *summary)
-{
-    const char *model = TEXT(summary, "input_config", "models", "items", "0", "name");
-    buf_puts(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                  "img-src data:; style-src 'unsafe-inline'\">\n"
-                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                  "<link rel=\"icon\" href=\"data:,\">\n<title>fluxperf: ");
-    report_html_escape(out, model ? model : "report");
-    buf_puts(out, "</title>\n<style>\n");
-    for (const char *const *line = REPORT_HTML_STYLE; *line; line++)
-        buf_printf(out, "%s\n", *line);
-    buf_puts(out, "</style>\n</head>\n<body>\n<main>\n");
-}
-
 void report_html_print(struct buf *out, const struct json *summary, const struct json *manifest,
                        const struct report_html_data *data, const struct report_html_images *images)
 {
     struct metrics m;
     report_html_read_metrics(&m, summary);
-    put_head(out, summary);
+    const char *model = TEXT(summary, "input_config", "models", "items", "0", "name");
+    report_html_page_begin(out, model ? model : "report");
     put_header(out, summary, manifest);
     put_verdict(out, summary, &m);
     report_html_tiles(out, &m);
@@ -232,7 +218,8 @@ void report_html_print(struct buf *out, const struct json *summary, const struct
     buf_puts(out, " · run ");
     report_html_escape(out,
                        TEXT(summary, "benchmark_id") ? TEXT(summary, "benchmark_id") : "unnamed");
-    buf_puts(out, "</footer>\n</main>\n</body>\n</html>\n");
+    buf_puts(out, "</footer>\n");
+    report_html_page_end(out);
     metrics_free(&m);
 }
 

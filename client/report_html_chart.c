@@ -57,8 +57,8 @@ void report_html_number(struct buf *out, double value)
 
 struct report_html_axis report_html_axis_for(double least, double greatest)
 {
-    struct report_html_axis a = {least, greatest, least > 0 && greatest > LOG_FROM_RATIO * least,
-                                 false};
+    struct report_html_axis a = {
+        .from = least, .to = greatest, .is_log = least > 0 && greatest > LOG_FROM_RATIO * least};
     if (a.is_log) {
         a.to *= HEADROOM;
         a.from /= HEADROOM;
@@ -74,6 +74,12 @@ struct report_html_axis report_html_axis_for(double least, double greatest)
 struct report_html_axis report_html_axis_from_zero(double greatest)
 {
     return (struct report_html_axis){.to = greatest > 0 ? greatest * HEADROOM : 1};
+}
+
+struct report_html_axis report_html_axis_names(const char *const *labels, size_t n)
+{
+    return (struct report_html_axis){
+        .from = -0.5, .to = (double)n - 0.5, .labels = labels, .n_labels = n};
 }
 
 static double share(const struct report_html_axis *a, double value)
@@ -105,7 +111,8 @@ static double nice_step(double range, int n)
     return 10 * power;
 }
 
-static void put_tick(struct report_html_chart *c, bool is_x, double value)
+/* Without a text it is the number. */
+static void put_tick(struct report_html_chart *c, bool is_x, double value, const char *text)
 {
     double at = is_x ? report_html_chart_x(c, value) : report_html_chart_y(c, value);
     if (is_x)
@@ -118,7 +125,10 @@ static void put_tick(struct report_html_chart *c, bool is_x, double value)
                    "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/><text class=\"tick\" x=\"%.1f\" "
                    "y=\"%.1f\" text-anchor=\"end\">",
                    c->left, at, c->right, c->left - 7, at + 4);
-    report_html_number(c->out, value);
+    if (text)
+        report_html_escape(c->out, text);
+    else
+        report_html_number(c->out, value);
     buf_puts(c->out, "</text>\n");
 }
 
@@ -132,7 +142,7 @@ static void put_log_ticks(struct report_html_chart *c, bool is_x, const struct r
         for (size_t i = 0; i < n_factors; i++) {
             double value = FACTORS[i] * pow(10, e);
             if (value >= a->from && value <= a->to)
-                put_tick(c, is_x, value);
+                put_tick(c, is_x, value, NULL);
         }
     }
 }
@@ -140,16 +150,18 @@ static void put_log_ticks(struct report_html_chart *c, bool is_x, const struct r
 static void put_ticks(struct report_html_chart *c, bool is_x)
 {
     const struct report_html_axis *a = is_x ? &c->x : &c->y;
-    if (a->is_log) {
+    for (size_t i = 0; i < a->n_labels; i++)
+        put_tick(c, is_x, (double)i, a->labels[i]);
+    if (a->is_log)
         put_log_ticks(c, is_x, a);
+    if (a->is_log || a->labels)
         return;
-    }
     double step = nice_step(a->to - a->from, is_x ? TICKS_X : TICKS_Y);
     if (a->is_count && step < 1)
         step = 1;
     double first = ceil(a->from / step);
     for (int i = 0; (first + i) * step <= a->to; i++)
-        put_tick(c, is_x, (first + i) * step);
+        put_tick(c, is_x, (first + i) * step, NULL);
 }
 
 /* ---- the chart ------------------------------------------------------------------------------ */

@@ -10,7 +10,9 @@
 struct report_html_axis {
     double from, to; /* from < to; both above 0 when is_log */
     bool is_log;
-    bool is_count; /* no ticks between whole numbers */
+    bool is_count;             /* no ticks between whole numbers */
+    const char *const *labels; /* not owned: plain texts at 0, 1, ... instead of numbers; or NULL */
+    size_t n_labels;
 };
 
 /* One chart; positions are units of its view box, y downwards. */
@@ -25,6 +27,9 @@ struct report_html_chart {
 struct report_html_axis report_html_axis_for(double least, double greatest);
 /* From 0 to a bit above greatest. */
 struct report_html_axis report_html_axis_from_zero(double greatest);
+
+/* Places for n names, at 0, 1, ... n - 1. */
+struct report_html_axis report_html_axis_names(const char *const *labels, size_t n);
 
 /* Place the plot in a view box, open the SVG and draw the axes; titles are plain text. */
 void report_html_chart_begin(struct report_html_chart *c, const char *label, const char *x_title,

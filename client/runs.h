@@ -73,6 +73,8 @@ bool runs_need_success(struct runs *r, const struct runs_result *result);
 /* A statistic as the files name it: "avg", "p95", ...; NaN when the metric or it is absent. */
 double runs_value(const struct runs_result *result, const char *tag, const char *stat);
 
+/* The command as it was given, credentials replaced; the caller frees it. */
+char *runs_command(const struct runs *r);
 /* The head of a command's JSON file: command, seed, whether and why it is incomplete. */
 struct json *runs_json(const struct runs *r);
 /* One run: name, requests, and all metrics that the console shows. */

@@ -12,8 +12,7 @@ double runs_value(const struct runs_result *result, const char *tag, const char 
     return v ? report_stat(v, stat) : NAN;
 }
 
-/* The command as it was given, less credentials. */
-static char *command_of(const struct runs *r)
+char *runs_command(const struct runs *r)
 {
     struct buf rest = {0}, text = {0};
     options_print_command(&rest, (int)r->base.n_items, r->base.items, 0);
@@ -28,7 +27,7 @@ static char *command_of(const struct runs *r)
 struct json *runs_json(const struct runs *r)
 {
     struct json *root = json_new_object();
-    char *command = command_of(r);
+    char *command = runs_command(r);
     json_set(root, "schema_version", json_new_int(1));
     json_set(root, "generator", json_new_string("fluxperf " FLUXBENCH_VERSION));
     json_set(root, "command", json_new_string(command));

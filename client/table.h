@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-#define TABLE_MAX_COLUMNS 8
+#define TABLE_MAX_COLUMNS 12
 
 struct table {
     const char *title;
