@@ -35,13 +35,14 @@ char *report_format_number(double value)
 
 static const char *const METRIC_HEADS[] = {"Metric", "avg", "min", "max",
                                            "p99",    "p90", "p50", "std"};
+#define N_METRIC_HEADS (sizeof METRIC_HEADS / sizeof METRIC_HEADS[0])
 
 static void add_metric(struct table *t, const struct metric_value *v)
 {
     const struct metric *m = v->metric;
-    char **cells = xcalloc(TABLE_MAX_COLUMNS, sizeof *cells);
+    char **cells = xcalloc(N_METRIC_HEADS, sizeof *cells);
     cells[0] = xasprintf("%s%c(%s)", m->name, strlen(m->name) > MAX_NAME ? '\n' : ' ', m->unit);
-    for (size_t k = 1; k < TABLE_MAX_COLUMNS; k++)
+    for (size_t k = 1; k < N_METRIC_HEADS; k++)
         cells[k] = report_format_number(report_stat(v, METRIC_HEADS[k]));
     table_add_row(t, cells);
 }
@@ -49,7 +50,7 @@ static void add_metric(struct table *t, const struct metric_value *v)
 static void put_metrics(struct buf *out, const struct metrics *m, enum metric_table which,
                         const char *title)
 {
-    struct table t = {.title = title, .n_columns = TABLE_MAX_COLUMNS, .heads = METRIC_HEADS};
+    struct table t = {.title = title, .n_columns = N_METRIC_HEADS, .heads = METRIC_HEADS};
     for (size_t i = 0; i < m->n_values; i++) {
         if (m->values[i].metric->table == which)
             add_metric(&t, &m->values[i]);

@@ -18,7 +18,7 @@ char *runs_command(const struct runs *r)
     options_print_command(&rest, (int)r->base.n_items, r->base.items, 0);
     buf_printf(&text, "fluxperf %s", r->command);
     for (size_t i = 0; i < r->own.n_items; i++)
-        buf_printf(&text, " '%s'", r->own.items[i]);
+        buf_printf(&text, r->own.items[i][0] == '-' ? " %s" : " '%s'", r->own.items[i]);
     buf_puts(&text, rest.data + strlen("fluxperf profile"));
     buf_free(&rest);
     return text.data;
