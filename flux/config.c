@@ -354,39 +354,86 @@ static bool read_pipeline(struct flux_config *c, const struct json *j, struct er
            json_read_double(j, "_guidance_scale", 0, 100, &c->usual_guidance, err);
 }
 
-bool flux_config_read(struct flux_config *c, const char *model_dir, struct error *err)
+enum config_file { CLIP, T5, TRANSFORMER, VAE, SIGMAS, INDEX, N_FILES };
+
+static bool read_one(struct flux_config *c, enum config_file file, const struct json *j,
+                     struct error *err)
 {
-    enum { CLIP, T5, TRANSFORMER, VAE, SIGMAS, INDEX, N_FILES };
+    switch (file) {
+    case CLIP:
+        return read_clip(&c->clip, j, err);
+    case T5:
+        return read_t5(&c->t5, j, err);
+    case TRANSFORMER:
+        return read_transformer(&c->transformer, j, err);
+    case VAE:
+        return read_vae(&c->vae, j, err);
+    case SIGMAS:
+        return read_sigmas(&c->sigmas, j, err);
+    case INDEX:
+        return read_pipeline(c, j, err);
+    case N_FILES:
+        break;
+    }
+    return false;
+}
+
+/* The transformer of a single file, with the rotary axes of the config if they fit a head. */
+static bool take_single(struct flux_config *c, const struct transformer_config *single,
+                        struct error *err)
+{
+    struct transformer_config t = *single;
+    memcpy(t.rope_axes, c->transformer.rope_axes, sizeof t.rope_axes);
+    c->is_other_kind = c->transformer.has_guidance != t.has_guidance;
+    c->transformer = t;
+    return t.rope_axes[0] + t.rope_axes[1] + t.rope_axes[2] == t.head_width ||
+           fail(err, ERR_INVALID,
+                "the transformer's heads are %lld wide, and how rotary axes share that is unknown: "
+                "needs the transformer/config.json that belongs to it",
+                (long long)t.head_width);
+}
+
+static bool read_folder(struct flux_config *c, const char *model_dir, bool may_lack,
+                        const struct transformer_config *single, struct error *err)
+{
     static const char *const PATHS[N_FILES] = {
         [CLIP] = "text_encoder/config.json",          [T5] = "text_encoder_2/config.json",
         [TRANSFORMER] = "transformer/config.json",    [VAE] = "vae/config.json",
         [SIGMAS] = "scheduler/scheduler_config.json", [INDEX] = "model_index.json",
     };
-    *c = (struct flux_config){0};
     bool ok = true;
     for (int i = 0; ok && i < N_FILES; i++) {
         char *path = xasprintf("%s/%s", model_dir, PATHS[i]);
-        struct json *j = json_read_file(path, err);
-        ok = j != NULL;
-        if (ok && json_type(j) != JSON_OBJECT) {
-            ok = fail(err, ERR_INVALID, "must hold an object") || error_prefix(err, "%s", path);
-        }
-        if (ok) {
-            ok = i == CLIP          ? read_clip(&c->clip, j, err)
-                 : i == T5          ? read_t5(&c->t5, j, err)
-                 : i == TRANSFORMER ? read_transformer(&c->transformer, j, err)
-                 : i == VAE         ? read_vae(&c->vae, j, err)
-                 : i == SIGMAS      ? read_sigmas(&c->sigmas, j, err)
-                                    : read_pipeline(c, j, err);
-            ok = ok || error_prefix(err, "%s", path);
-            if (i <= VAE) {
+        if (!may_lack || file_exists(path)) {
+            struct json *j = json_read_file(path, err);
+            ok = j != NULL;
+            if (ok && json_type(j) != JSON_OBJECT) {
+                ok = fail(err, ERR_INVALID, "must hold an object") || error_prefix(err, "%s", path);
+            }
+            ok = ok && (read_one(c, (enum config_file)i, j, err) || error_prefix(err, "%s", path));
+            if (ok && i <= VAE) {
                 c->weights[i] = weights_dtype(j);
             }
+            json_free(j);
         }
-        json_free(j);
+        if (ok && i == TRANSFORMER && single != NULL) {
+            ok = take_single(c, single, err) || error_prefix(err, "%s", model_dir);
+        }
         free(path);
     }
     return ok && (check_parts(c, err) || error_prefix(err, "%s", model_dir));
+}
+
+bool flux_config_read(struct flux_config *c, const char *model_dir, struct error *err)
+{
+    *c = (struct flux_config){0};
+    return read_folder(c, model_dir, false, NULL, err);
+}
+
+bool flux_config_complete(struct flux_config *c, const char *model_dir,
+                          const struct transformer_config *single, struct error *err)
+{
+    return read_folder(c, model_dir, true, single, err);
 }
 
 int64_t flux_config_latent_px(const struct flux_config *c)

@@ -59,11 +59,19 @@ struct flux_config {
     int64_t usual_steps; /* what the model is made for: _num_inference_steps of model_index.json */
     double usual_guidance; /* and _guidance_scale */
     enum dtype weights[4]; /* what the configs say of clip, t5, transformer, vae; bf16 if silent */
+    bool is_in_blocks[4];  /* quantised in the file: loaded in the type that is computed in */
+    bool is_other_kind;    /* a single file's transformer takes guidance, the config's not; or so */
 };
 
 /* Read and check all configs of a model folder. Fails naming the file, the key, its value and
  * what would be right. */
 bool flux_config_read(struct flux_config *c, const char *model_dir, struct error *err);
+
+/* The same for a model with parts in single files: a config that is absent leaves what *c says,
+ * which the caller has filled with a known model's. single, unless NULL, is the transformer as its
+ * tensors tell it; of its config.json only the rotary axes are read, which no tensor tells. */
+bool flux_config_complete(struct flux_config *c, const char *model_dir,
+                          const struct transformer_config *single, struct error *err);
 
 /* Pixels per latent and per token side; width and height are multiples of the second. */
 int64_t flux_config_latent_px(const struct flux_config *c);

@@ -8,17 +8,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "flux/model.h"
 #include "flux/noise.h"
-
-static const struct {
-    const char *folder, *base;
-} PART_FILES[N_PARTS] = {
-    [CLIP] = {"text_encoder", "model"},
-    [T5] = {"text_encoder_2", "model"},
-    [TRANSFORMER] = {"transformer", "diffusion_pytorch_model"},
-    [VAE] = {"vae", "diffusion_pytorch_model"},
-};
 
 /* --- opening ----------------------------------------------------------------------------------*/
 
@@ -50,25 +42,32 @@ static void parts_free(struct parts *m)
     vae_free(&m->vae);
 }
 
-static bool open_part(struct flux *f, const char *model, enum part part,
+/* file: NULL for the part's folder. */
+static bool open_part(struct flux *f, const char *model, enum part part, const char *file,
                       const struct flux_load *load, struct error *err)
 {
     struct weights *w = &f->weights[part];
-    char *folder = xasprintf("%s/%s", model, PART_FILES[part].folder);
+    char *path = file != NULL ? xstrdup(file) : xasprintf("%s/%s", model, part_folder(part));
     bool ok = true;
     if (load->is_dummy) {
         enum dtype dtype = flux_weight_dtype(&f->parts.config, part, load, f->backend->compute);
         weights_open_random(w, f->backend, dtype, load->seed);
+    } else if (file != NULL) {
+        ok = weights_open_file(w, f->backend, file, part, err);
     } else {
-        ok = weights_open(w, f->backend, folder, PART_FILES[part].base, err);
+        ok = weights_open(w, f->backend, path, part_base(part), err);
+    }
+    if (ok && file != NULL && !load->is_dummy) {
+        log_info("%s: from %s (%s, %s names)", part_folder(part), file, checkpoint_form(&w->file),
+                 w->file.layout == LAYOUT_DIFFUSERS ? "diffusers" : "BFL");
     }
     if (ok) {
         bind_part(&f->parts, part, w);
-        ok = weights_finish(w, err) || error_prefix(err, "%s", folder);
+        ok = weights_finish(w, err) || error_prefix(err, "%s", path);
         f->info.n_parameters += w->n_parameters;
         f->info.weight_bytes += w->bytes;
     }
-    free(folder);
+    free(path);
     return ok;
 }
 
@@ -91,6 +90,21 @@ static bool open_tokenizers(struct flux *f, const char *model, int64_t t5_length
     return ok;
 }
 
+static void log_choices(const struct flux_config *c, const struct part_files *files,
+                        const char *model)
+{
+    bool has_guidance = c->transformer.has_guidance;
+    if (files->unread != NULL) {
+        log_info("%s: parts come from the diffusers folders or the named files, unread: %s", model,
+                 files->unread);
+    }
+    if (c->is_other_kind) {
+        log_warning("the transformer takes %s guidance, the rest of %s belongs to one that does%s: "
+                    "pictures may be poor, a base of the same kind is right",
+                    has_guidance ? "a" : "no", model, has_guidance ? " not" : "");
+    }
+}
+
 bool flux_open_as(struct flux **out, struct backend *b, const char *model,
                   const struct flux_load *load, struct error *err)
 {
@@ -100,14 +114,20 @@ bool flux_open_as(struct flux **out, struct backend *b, const char *model,
     *out = NULL;
     struct flux *f = xcalloc(1, sizeof *f);
     f->backend = b;
-    bool ok = flux_config_of(&f->parts.config, &t5_length, model, load->is_dummy, load, err) &&
-              open_tokenizers(f, model, t5_length, load, err);
+    struct part_files files;
+    bool ok =
+        flux_config_of(&f->parts.config, &t5_length, &files, model, load->is_dummy, load, err) &&
+        open_tokenizers(f, model, t5_length, load, err);
+    if (ok) {
+        log_choices(&f->parts.config, &files, model);
+    }
     if (ok) {
         f->info = flux_info_of(&f->parts.config, tokenizer_max_length(f->t5_tokenizer));
     }
     for (int part = 0; ok && part < N_PARTS; part++) {
-        ok = open_part(f, model, (enum part)part, load, err);
+        ok = open_part(f, model, (enum part)part, files.file[part], load, err);
     }
+    part_files_free(&files);
     if (!ok) {
         flux_close(f);
         return false;

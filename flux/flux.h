@@ -7,7 +7,8 @@
  *     spec.n_prompts = 1;
  *     flux_generate(f, &spec, NULL, &result, &err);
  *
- * The folder is in the diffusers layout; every dimension comes from its configs. One thread at a
+ * The folder is in the diffusers layout, or has parts in single files (flux/part_files.h); every
+ * dimension comes from its configs, or from the tensors. One thread at a
  * time uses a struct flux, except flux_info() and flux_check(), which any thread may call. A
  * picture depends on the model, the compute type and its spec alone. */
 #pragma once
@@ -103,6 +104,9 @@ struct flux_load {
     bool has_layers; /* only the first n_double and n_single blocks of the transformer */
     int64_t n_double, n_single;
     struct flux_memory memory;
+    /* Files in place of the model's own parts: safetensors or GGUF, under the names of diffusers or
+     * of the first publication; or NULL. */
+    const char *transformer_path, *vae_path;
 };
 
 /* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */

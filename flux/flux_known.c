@@ -62,8 +62,8 @@ static const struct known {
     double shift;
     int64_t usual_steps, t5_length;
 } KNOWN[] = {
-    {"black-forest-labs/FLUX.1-dev", true, true, 3.0, 28, 512},
-    {"black-forest-labs/FLUX.1-schnell", false, false, 1.0, 4, 256},
+    {FLUX_KNOWN_DEV, true, true, 3.0, 28, 512},
+    {FLUX_KNOWN_SCHNELL, false, false, 1.0, 4, 256},
 };
 
 bool flux_known_config(struct flux_config *c, int64_t *t5_length, const char *name)

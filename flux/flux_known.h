@@ -4,7 +4,9 @@
 
 #include "flux/config.h"
 
-/* False when name is none of the known ones ("black-forest-labs/FLUX.1-dev", "FLUX.1-schnell"
- * behind the same owner). *t5_length is the T5 tokenizer's model_max_length. c and t5_length may
- * be NULL. */
+#define FLUX_KNOWN_DEV "black-forest-labs/FLUX.1-dev"
+#define FLUX_KNOWN_SCHNELL "black-forest-labs/FLUX.1-schnell"
+
+/* False when name is none of the known ones above. *t5_length is the T5 tokenizer's
+ * model_max_length. c and t5_length may be NULL. */
 bool flux_known_config(struct flux_config *c, int64_t *t5_length, const char *name);

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "flux/flux_known.h"
+#include "flux/infer.h"
 #include "flux/model.h"
 
 static bool cut_layers(struct transformer_config *c, const struct flux_load *load,
@@ -40,22 +41,82 @@ static bool set_tiles(struct flux_config *c, const struct flux_memory *memory, s
     return true;
 }
 
-bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model, bool may_be_known,
-                    const struct flux_load *load, struct error *err)
+/* Types of the parts in single files, and the transformer's shape when it is one. */
+static bool read_single_files(struct flux_config *c, struct transformer_config *transformer,
+                              const struct part_files *files, struct error *err)
+{
+    for (int part = 0; part < N_PARTS; part++) {
+        struct checkpoint file;
+        if (files->file[part] == NULL) {
+            continue;
+        }
+        if (!checkpoint_open_file(&file, files->file[part], (enum part)part, err)) {
+            return false;
+        }
+        c->weights[part] = infer_dtype(&file, (enum part)part, &c->is_in_blocks[part]);
+        bool ok = part != TRANSFORMER || infer_transformer(transformer, &file, err);
+        checkpoint_close(&file);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A model with parts in single files: what no config says is as in FLUX.1-dev, or -schnell when the
+ * transformer takes no guidance. */
+static bool complete(struct flux_config *c, int64_t *t5_length, const struct part_files *files,
+                     const char *model, bool exists, struct error *err)
+{
+    struct transformer_config transformer;
+    struct flux_config types = {0};
+    bool is_single = files->file[TRANSFORMER] != NULL;
+    if (!read_single_files(&types, &transformer, files, err)) {
+        return false;
+    }
+    bool has_guidance = !is_single || transformer.has_guidance;
+    if (exists) {
+        (void)flux_known_config(c, NULL, has_guidance ? FLUX_KNOWN_DEV : FLUX_KNOWN_SCHNELL);
+    } else {
+        (void)flux_known_config(c, t5_length, model);
+    }
+    if (!flux_config_complete(c, model, is_single ? &transformer : NULL, err)) {
+        return false;
+    }
+    for (int part = 0; part < N_PARTS; part++) {
+        if (files->file[part] != NULL) {
+            c->weights[part] = types.weights[part];
+            c->is_in_blocks[part] = types.is_in_blocks[part];
+        }
+    }
+    return true;
+}
+
+bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files *files,
+                    const char *model, bool may_be_known, const struct flux_load *load,
+                    struct error *err)
 {
     struct stat st;
     bool exists = stat(model, &st) == 0;
     *t5_length = 0;
-    if (exists || !may_be_known || !flux_known_config(c, t5_length, model)) {
-        if (!exists) {
-            return fail(err, ERR_NOT_FOUND, "%s: no such model folder", model);
-        }
-        if (!S_ISDIR(st.st_mode)) {
-            return fail(err, ERR_INVALID, "%s: is a file, not a model folder", model);
-        }
-        if (!flux_config_read(c, model, err)) {
+    *files = (struct part_files){0};
+    if (!exists && !(may_be_known && flux_is_known(model))) {
+        return fail(err, ERR_NOT_FOUND, "%s: no such model folder", model);
+    }
+    if (exists && !S_ISDIR(st.st_mode)) {
+        return fail(err, ERR_INVALID, "%s: is a file, not a model folder", model);
+    }
+    if (!part_files_find(files, model, load, err)) {
+        return false;
+    }
+    if (part_files_has_any(files)) {
+        if (!complete(c, t5_length, files, model, exists, err)) {
             return false;
         }
+    } else if (!exists) {
+        (void)flux_known_config(c, t5_length, model);
+    } else if (!flux_config_read(c, model, err)) {
+        return false;
     }
     return cut_layers(&c->transformer, load, err) && set_tiles(c, &load->memory, err);
 }
@@ -63,5 +124,6 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
                              const struct flux_load *load, enum dtype compute)
 {
-    return load->is_dummy && compute == DTYPE_BF16 ? DTYPE_BF16 : c->weights[part];
+    bool follows = load->is_dummy || c->is_in_blocks[part];
+    return follows && compute == DTYPE_BF16 ? DTYPE_BF16 : c->weights[part];
 }

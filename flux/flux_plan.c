@@ -67,7 +67,10 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     struct parts m = {0};
     *plan = (struct flux_plan){0};
     int64_t t5_length;
-    if (!flux_config_of(&m.config, &t5_length, model, true, &query->load, err)) {
+    struct part_files files;
+    bool is_known = flux_config_of(&m.config, &t5_length, &files, model, true, &query->load, err);
+    part_files_free(&files);
+    if (!is_known) {
         return false;
     }
     struct flux_info info = flux_info_of(&m.config, t5_length);

@@ -1,11 +1,10 @@
 /* What a struct flux holds; shared by the files behind flux/flux.h. */
 #pragma once
 
+#include "flux/part_files.h"
 #include "flux/pipeline.h"
 #include "flux/weights.h"
 #include "text/tokenizer.h"
-
-enum part { CLIP, T5, TRANSFORMER, VAE, N_PARTS };
 
 struct flux {
     struct backend *backend;
@@ -22,9 +21,11 @@ struct flux_info flux_info_of(const struct flux_config *c, int64_t t5_length);
 bool flux_check_size(const struct flux_info *info, int width_px, int height_px, struct error *err);
 
 /* The configs of a folder, or of a known name if may_be_known and no such folder is there, cut down
- * to the blocks that load asks for. *t5_length is 0 for a folder. */
-bool flux_config_of(struct flux_config *c, int64_t *t5_length, const char *model, bool may_be_known,
-                    const struct flux_load *load, struct error *err);
+ * to the blocks that load asks for. *t5_length is 0 for a folder. *files is where its parts are;
+ * part_files_free it, after a failure too. */
+bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files *files,
+                    const char *model, bool may_be_known, const struct flux_load *load,
+                    struct error *err);
 
 /* The type that a part's weights are loaded in. */
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,

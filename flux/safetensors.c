@@ -2,19 +2,13 @@
  * is checked against the file before use. */
 #include "flux/safetensors.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "flux/file_map.h"
 
 enum { HEADER_LENGTH_BYTES = 8, MAX_HEADER_BYTES = 100 << 20 };
 
@@ -26,13 +20,8 @@ struct entry {
     const char *data;
 };
 
-struct mapping {
-    void *address;
-    size_t size;
-};
-
 struct safetensors {
-    struct mapping *mappings;
+    struct file_map *mappings;
     size_t n_mappings;
     struct entry *entries; /* sorted by name */
     size_t n_entries;
@@ -146,43 +135,20 @@ static bool add_entries(struct safetensors *s, const struct json *header, const 
 
 /* --- files ------------------------------------------------------------------------------------*/
 
-static bool map_file(struct mapping *m, const char *path, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return fail(err, ERR_NOT_FOUND, "cannot be opened: %s", strerror(errno));
-    }
-    struct stat st;
-    bool ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    if (ok && st.st_size >= HEADER_LENGTH_BYTES) {
-        m->size = (size_t)st.st_size;
-        m->address = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, fd, 0);
-    }
-    close(fd);
-    if (!ok) {
-        return fail(err, ERR_IO, "is no regular file");
-    }
-    if (m->size == 0) {
-        return fail(err, ERR_INVALID, "is too short (%lld bytes) for a safetensors header",
-                    (long long)st.st_size);
-    }
-    if (m->address == MAP_FAILED) {
-        return fail(err, ERR_MEMORY, "cannot be mapped: %s", strerror(errno));
-    }
-    return true;
-}
-
 static bool add_file(struct safetensors *s, const char *path, struct error *err)
 {
-    struct mapping m = {0};
-    if (!map_file(&m, path, err)) {
+    struct file_map m;
+    if (!file_map_open(&m, path, err)) {
         return error_prefix(err, "%s", path);
     }
     s->mappings = xrealloc(s->mappings, (s->n_mappings + 1) * sizeof *s->mappings);
     s->mappings[s->n_mappings++] = m;
 
     const unsigned char *bytes = m.address;
-    assert(bytes != NULL);
+    if (bytes == NULL || m.size < HEADER_LENGTH_BYTES) {
+        (void)fail(err, ERR_INVALID, "is too short (%zu bytes) for a safetensors header", m.size);
+        return error_prefix(err, "%s", path);
+    }
     uint64_t length = 0;
     for (int i = HEADER_LENGTH_BYTES - 1; i >= 0; i--) {
         length = length << 8 | bytes[i];
@@ -310,7 +276,7 @@ void safetensors_close(struct safetensors *s)
         return;
     }
     for (size_t i = 0; i < s->n_mappings; i++) {
-        munmap(s->mappings[i].address, s->mappings[i].size);
+        file_map_close(&s->mappings[i]);
     }
     for (size_t i = 0; i < s->n_entries; i++) {
         free(s->entries[i].name);

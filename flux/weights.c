@@ -11,11 +11,26 @@
 
 enum { NAME_MAX_BYTES = 256, PROBLEMS_SHOWN = 3 };
 
+/* Blocks are decoded to the type that is computed in: no further rounding follows. */
+static struct weights of_files(struct backend *b)
+{
+    return (struct weights){.backend = b,
+                            .source = WEIGHTS_FILE,
+                            .dtype = b->compute == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32};
+}
+
 bool weights_open(struct weights *w, struct backend *b, const char *dir, const char *base,
                   struct error *err)
 {
-    *w = (struct weights){.backend = b, .source = WEIGHTS_FILE};
-    return safetensors_open(&w->file, dir, base, err);
+    *w = of_files(b);
+    return checkpoint_open_folder(&w->file, dir, base, err);
+}
+
+bool weights_open_file(struct weights *w, struct backend *b, const char *path, enum part part,
+                       struct error *err)
+{
+    *w = of_files(b);
+    return checkpoint_open_file(&w->file, path, part, err);
 }
 
 void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype)
@@ -142,14 +157,15 @@ static void keep_or_free(struct weights *w, void *made, const void *adopted)
 
 /* --- files ------------------------------------------------------------------------------------*/
 
-/* The host tensor of that name and shape; false when it is not to be had (and noted). */
-static bool find(struct weights *w, struct shape shape, const char *name, struct tensor *host)
+/* The parameter of that name and shape; false when it is not to be had (and noted). */
+static bool find(struct weights *w, struct shape shape, const char *name, struct stored *out)
 {
     struct error err = {0};
-    if (!safetensors_find(w->file, name, host, &err)) {
+    if (!checkpoint_find(&w->file, name, out, &err)) {
         problem(w, err.text);
         return false;
     }
+    struct tensor *host = &out->window;
     bool is_float =
         host->dtype == DTYPE_F32 || host->dtype == DTYPE_BF16 || host->dtype == DTYPE_F16;
     bool same = host->rank == shape.rank;
@@ -170,19 +186,36 @@ static bool find(struct weights *w, struct shape shape, const char *name, struct
     buf_printf(&text, "%s: want ", name);
     print_shape(&text, shape.rank, shape.dims);
     buf_puts(&text, ", found ");
+    if (strcmp(name, out->name) != 0) {
+        buf_printf(&text, "in %s ", out->name);
+    }
     print_shape(&text, host->rank, host->dims);
-    buf_printf(&text, " %s", dtype_name(host->dtype));
+    buf_printf(&text, " %s", out->blocks != NULL ? out->blocks->name : dtype_name(host->dtype));
     problem(w, text.data);
     buf_free(&text);
     return false;
+}
+
+/* The parameter's values: the window itself, or what is decoded from it, which is *made then. */
+static struct tensor host_of(const struct weights *w, const struct stored *s, void **made)
+{
+    if (s->blocks == NULL && !s->swaps_halves) {
+        return s->window;
+    }
+    struct shape shape = {.rank = s->window.rank};
+    memcpy(shape.dims, s->window.dims, sizeof shape.dims);
+    enum dtype dtype = s->blocks == NULL ? s->window.dtype : w->dtype;
+    struct tensor t = tensor_make(NULL, dtype, shape);
+    *made = t.data = xmalloc(tensor_bytes(t));
+    stored_decode(s, t.data, dtype);
+    return t;
 }
 
 /* --- public -----------------------------------------------------------------------------------*/
 
 bool weights_has(const struct weights *w, const char *name)
 {
-    struct tensor ignored;
-    return w->source != WEIGHTS_FILE || safetensors_find(w->file, name, &ignored, NULL);
+    return w->source != WEIGHTS_FILE || checkpoint_has(&w->file, name);
 }
 
 void weights_want(struct weights *w, struct tensor *out, enum weight_use use, struct shape shape,
@@ -195,11 +228,16 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
     va_end(args);
 
     struct tensor host = tensor_make(NULL, w->dtype, shape);
-    if (w->source == WEIGHTS_FILE && !find(w, shape, name, &host)) {
-        return;
-    }
-    if (w->source == WEIGHTS_RANDOM) {
+    struct stored stored;
+    void *made = NULL;
+    if (w->source == WEIGHTS_FILE) {
+        if (!find(w, shape, name, &stored)) {
+            return;
+        }
+        host = host_of(w, &stored, &made);
+    } else if (w->source == WEIGHTS_RANDOM) {
         host = make_random(w, use, shape, name);
+        made = host.data;
     }
     w->n_parameters += tensor_elements(host);
     w->bytes += tensor_bytes(host);
@@ -208,8 +246,8 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
         (void)error_prefix(&err, "%s", name);
         problem(w, err.text);
     }
-    if (w->source == WEIGHTS_RANDOM) {
-        keep_or_free(w, host.data, out->data);
+    if (made != NULL) {
+        keep_or_free(w, made, out->data);
     }
 }
 
@@ -224,19 +262,23 @@ float *weights_host(struct weights *w, struct shape shape, const char *format, .
     struct tensor host = tensor_make(NULL, w->dtype, shape);
     int64_t n = tensor_elements(host);
     float *values = xcalloc((size_t)n, sizeof *values);
+    struct stored stored;
+    void *made = NULL;
     if (w->source == WEIGHTS_RANDOM) {
         host = make_random(w, WEIGHT_TABLE, shape, name);
-    } else if (w->source == WEIGHTS_FILE && !find(w, shape, name, &host)) {
-        return values;
+        made = host.data;
+    } else if (w->source == WEIGHTS_FILE) {
+        if (!find(w, shape, name, &stored)) {
+            return values;
+        }
+        host = host_of(w, &stored, &made);
     }
     w->n_parameters += n;
     w->bytes += tensor_bytes(host);
     for (int64_t i = 0; host.data != NULL && i < n; i++) {
         values[i] = dtype_load(host.data, host.dtype, i);
     }
-    if (w->source == WEIGHTS_RANDOM) {
-        free(host.data);
-    }
+    free(made);
     return values;
 }
 
@@ -252,7 +294,7 @@ bool weights_finish(struct weights *w, struct error *err)
 
 void weights_close(struct weights *w)
 {
-    safetensors_close(w->file);
+    checkpoint_close(&w->file);
     for (size_t i = 0; i < w->n_made; i++) {
         free(w->made[i]);
     }

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "flux/safetensors.h"
+#include "flux/checkpoint.h"
 #include "tensor/backend.h"
 
 enum weights_source {
@@ -18,10 +18,10 @@ enum weights_source {
 struct weights {
     struct backend *backend;
     enum weights_source source;
-    struct safetensors *file; /* owned; WEIGHTS_FILE only */
-    enum dtype dtype;         /* of made-up tensors; files know theirs */
-    uint64_t seed;            /* of random tensors */
-    void **made;              /* owned: random tensors that the back end reads in place */
+    struct checkpoint file; /* owned; WEIGHTS_FILE only */
+    enum dtype dtype;       /* of made-up and decoded tensors; plain ones know theirs */
+    uint64_t seed;          /* of random tensors */
+    void **made;            /* owned: tensors not in the file that the back end reads in place */
     size_t n_made;
     struct buf problems; /* one per line */
     int n_problems;
@@ -32,6 +32,9 @@ struct weights {
 /* A part's weights: DIR/BASE.safetensors or its shards. */
 bool weights_open(struct weights *w, struct backend *b, const char *dir, const char *base,
                   struct error *err);
+/* The same from a single file; blocks of GGUF are decoded to the type that b computes in. */
+bool weights_open_file(struct weights *w, struct backend *b, const char *path, enum part part,
+                       struct error *err);
 /* Shapes only, or random values, stored as dtype. A parameter's values depend on seed, its name,
  * shape and dtype alone. */
 void weights_open_shapes(struct weights *w, struct backend *b, enum dtype dtype);

@@ -14,9 +14,10 @@ enum { MAX_SIDE_PX = 65536, MAX_SCALE = 1000 };
 
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path), .group = "Model",
-     .help =
-         "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
-         "the embedded small model"},
+     .help = MODEL_PATH_HELP},
+    {"--transformer-path", NULL, "FILE", ARG_STRING, AT(load_wish.transformer_path),
+     .help = TRANSFORMER_PATH_HELP},
+    {"--vae-path", NULL, "FILE", ARG_STRING, AT(load_wish.vae_path), .help = VAE_PATH_HELP},
     {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
      .help = LOAD_FORMAT_HELP},
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},

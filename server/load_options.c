@@ -1,7 +1,8 @@
-/* From two options to a struct flux_load. */
+/* From options to a struct flux_load. */
 #include "server/load_options.h"
 
 #include <ctype.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 
@@ -17,12 +18,26 @@ static const char *read_count(const char *text, int64_t *count)
     return n ? text + n : NULL;
 }
 
+/* "" counts as not given. */
+static bool read_file(const char **path, const char *option, const char *given, struct error *err)
+{
+    struct stat info;
+    *path = given && *given ? given : NULL;
+    if (!*path || (stat(given, &info) == 0 && S_ISREG(info.st_mode)))
+        return true;
+    return fail_field(err, option, "%s '%s': no such file; must be a .safetensors or .gguf file",
+                      option, given);
+}
+
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err)
 {
     *load = (struct flux_load){.is_dummy = wish->format == LOAD_DUMMY};
     load->memory.vae_tile_px = wish->vae_tile_px > 0 ? wish->vae_tile_px
                                : wish->tiles_vae     ? FLUX_TILE_OF_MODEL
                                                      : 0;
+    if (!read_file(&load->transformer_path, "--transformer-path", wish->transformer_path, err) ||
+        !read_file(&load->vae_path, "--vae-path", wish->vae_path, err))
+        return false;
     if (!wish->num_layers)
         return true;
     const char *end = read_count(wish->num_layers, &load->n_double);

@@ -18,6 +18,14 @@
     "memory "                                                                                   \
     "and change pictures more"
 
+#define MODEL_PATH_HELP                                                                          \
+    "model directory: the diffusers layout, or FLUX.1's single files (.safetensors, .gguf); or " \
+    "owner/name[@revision] of a hub; without it the embedded small model"
+#define TRANSFORMER_PATH_HELP                                                                \
+    "take the transformer from this .gguf or .safetensors file instead; the rest stays the " \
+    "model's"
+#define VAE_PATH_HELP "take the autoencoder from this .safetensors file instead"
+
 enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 
 /* Fields as option tables fill them in. */
@@ -25,11 +33,13 @@ struct load_wish {
     int format;
     const char *num_layers; /* "D,S" or NULL */
     bool tiles_vae;
-    int64_t vae_tile_px; /* 0: not given */
+    int64_t vae_tile_px;                     /* 0: not given */
+    const char *transformer_path, *vae_path; /* files, or NULL */
 };
 
-/* ERR_INVALID when --num-layers is malformed; whether the model has so many blocks, and whether
- * tiles of that size are possible, is flux_open_as' question. */
+/* ERR_INVALID when --num-layers is malformed or a file is not there; whether the model has so many
+ * blocks, whether tiles of that size are possible, and what is in the file, is flux_open_as'
+ * question. */
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err);
 
 /* Warn that pictures of random weights show nothing. */

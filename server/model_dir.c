@@ -1,7 +1,8 @@
-/* Directories are judged by their model_index.json alone; what is in it is the business of flux/.
- */
+/* Directories are judged by their model_index.json, or else by the names of the files in them; what
+ * is in those is the business of flux/. */
 #include "server/model_dir.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,24 @@ static bool is_checkpoint(const char *dir)
     bool found = file_exists(index);
     free(index);
     return found;
+}
+
+static int is_model_file(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+    return e->d_name[0] != '.' && dot &&
+           (strcmp(dot, ".safetensors") == 0 || strcmp(dot, ".gguf") == 0);
+}
+
+/* Are there files at its top that may hold a part of a model? */
+static bool has_model_files(const char *dir)
+{
+    struct dirent **list = NULL;
+    int n = scandir(dir, &list, is_model_file, NULL);
+    for (int i = 0; i < n; i++)
+        free(list[i]);
+    free(list);
+    return n > 0;
 }
 
 static bool find_on_hub(struct buf *dir, const char *id, enum model_content content,
@@ -45,10 +64,11 @@ static bool find_given(struct buf *dir, const char *path, enum model_content con
                        struct error *err)
 {
     if (is_directory(path)) {
-        if (!is_checkpoint(path)) {
+        if (!is_checkpoint(path) && !has_model_files(path)) {
             return fail_field(err, "--model-path",
-                              "--model-path '%s': no model_index.json there, so it is no model "
-                              "directory in the diffusers layout",
+                              "--model-path '%s': neither a model_index.json there, so it is no "
+                              "model directory in the diffusers layout, nor a .safetensors or "
+                              ".gguf file",
                               path);
         }
         buf_puts(dir, path);
@@ -58,7 +78,8 @@ static bool find_given(struct buf *dir, const char *path, enum model_content con
         return find_on_hub(dir, path, content, err);
     return fail_field(err, "--model-path",
                       "--model-path '%s': no such directory, and no model name: must be a "
-                      "directory in the diffusers layout, or owner/name[@revision]",
+                      "directory in the diffusers layout or with single files, or "
+                      "owner/name[@revision]; a single file goes to --transformer-path",
                       path);
 }
 

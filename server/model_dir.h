@@ -10,12 +10,12 @@
 /* How much of a model is wanted: names on a hub are fetched when it is not in the cache. */
 enum model_content { MODEL_ALL, MODEL_CONFIGS };
 
-/* Append the directory of path, which must be in the diffusers layout (it has a model_index.json).
- * "owner/name[@revision]" that is no directory is located in the Hugging Face cache, or fetched
- * into it, which can take as long as a download: call it before signals are blocked. NULL or ""
- * searches the embedded model: in $FLUXBENCH_MODEL_DIR, in share/fluxbench/models of the
- * installation, in models/ of the checkout that the program was built in. ERR_INVALID with the
- * places that were searched; hub/hub.h says how fetching fails. */
+/* Append the directory of path, which must be in the diffusers layout (it has a model_index.json)
+ * or have .safetensors or .gguf files at its top. "owner/name[@revision]" that is no directory is
+ * located in the Hugging Face cache, or fetched into it, which can take as long as a download: call
+ * it before signals are blocked. NULL or "" searches the embedded model: in $FLUXBENCH_MODEL_DIR,
+ * in share/fluxbench/models of the installation, in models/ of the checkout that the program was
+ * built in. ERR_INVALID with the places that were searched; hub/hub.h says how fetching fails. */
 bool model_dir_find(struct buf *dir, const char *path, enum model_content content,
                     struct error *err);
 

@@ -12,10 +12,11 @@ enum { MIB = 1 << 20 };
 
 static const struct option OPTIONS[] = {
     {"--model-path", "--model", "DIR", ARG_STRING, AT(model_path), .env = "FLUXSERVE_MODEL_PATH",
-     .group = "Model",
-     .help =
-         "model directory in the diffusers layout, or owner/name[@revision] of a hub; without it "
-         "the embedded small model"},
+     .group = "Model", .help = MODEL_PATH_HELP},
+    {"--transformer-path", NULL, "FILE", ARG_STRING, AT(load_wish.transformer_path),
+     .env = "FLUXSERVE_TRANSFORMER_PATH", .help = TRANSFORMER_PATH_HELP},
+    {"--vae-path", NULL, "FILE", ARG_STRING, AT(load_wish.vae_path), .env = "FLUXSERVE_VAE_PATH",
+     .help = VAE_PATH_HELP},
     {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
      .env = "FLUXSERVE_LOAD_FORMAT", .help = LOAD_FORMAT_HELP},
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers),

@@ -28,6 +28,9 @@ static const struct option OPTIONS[] = {
      .help =
          "model directory or owner/name[@revision] of a hub; its configs are enough. Without it "
          "the embedded small model. FLUX.1-dev's and FLUX.1-schnell's are built in"},
+    {"--transformer-path", NULL, "FILE", ARG_STRING, AT(load_wish.transformer_path),
+     .help = TRANSFORMER_PATH_HELP},
+    {"--vae-path", NULL, "FILE", ARG_STRING, AT(load_wish.vae_path), .help = VAE_PATH_HELP},
     {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
      .help = "auto counts weights in the configs' types, dummy in those that random weights are "
              "made in: bf16 under --dtype bf16 (default auto)"},
