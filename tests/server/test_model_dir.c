@@ -31,6 +31,16 @@ static void directory_with_an_index_is_taken_as_it_is(void **state)
     buf_free(&dir);
 }
 
+static void directory_with_a_model_file_is_taken_too(void **state)
+{
+    (void)state;
+    struct buf dir = {0};
+    struct error err = {0};
+    assert_true(model_dir_find(&dir, FLUXBENCH_SOURCE_DIR "/tests/data/gguf", MODEL_ALL, &err));
+    assert_string_equal(dir.data, FLUXBENCH_SOURCE_DIR "/tests/data/gguf");
+    buf_free(&dir);
+}
+
 static void a_name_is_looked_up_in_the_cache(void **state)
 {
     (void)state;
@@ -50,7 +60,7 @@ static void lost_paths_are_refused(void **state)
     refuse("/nonexistent/model", "no such directory");
     refuse("./nonexistent", "no such directory");
     refuse(FLUXBENCH_SOURCE_DIR "/server", "model_index.json");
-    refuse(FLUXBENCH_SOURCE_DIR "/README.md", "no such directory");
+    refuse(FLUXBENCH_SOURCE_DIR "/README.md", "a single file goes to --transformer-path");
 }
 
 static void embedded_model_is_found_by_the_environment(void **state)
@@ -82,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(directory_with_an_index_is_taken_as_it_is),
+        cmocka_unit_test(directory_with_a_model_file_is_taken_too),
         cmocka_unit_test(a_name_is_looked_up_in_the_cache),
         cmocka_unit_test(lost_paths_are_refused),
         cmocka_unit_test(embedded_model_is_found_by_the_environment),
