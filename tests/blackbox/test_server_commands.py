@@ -51,7 +51,7 @@ def test_served_model_name_is_told_and_any_name_is_served(start_server):
 @pytest.mark.parametrize("arguments, code, text", [
     (["--num-gpus", "4", "--backend", "cpu"], 2, "--num-gpus 4: must be 1 or 0"),
     (["--model-path", "/nonexistent"], 2, "no such directory"),
-    (["--model-path", "/tmp"], 2, "model_index.json"),
+    (["--model-path", str(ROOT / "server")], 2, "model_index.json"),
     (["--port", "70000"], 2, "70000"),
     (["--prot", "1"], 2, "--port"),
     (["--backend", "metal"], 2, "metal"),
