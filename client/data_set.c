@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "client/edit.h"
 #include "client/prompts_file.h"
 
 #define SCHEDULED_NAME "fixed-schedule-" /* before the session's, as AIPerf names its requests */
@@ -11,8 +12,8 @@
 static bool read_file(struct data_set *d, const struct options *o, struct error *err)
 {
     struct prompts *p = &d->prompts;
-    bool takes_images = false;
-    if (!prompts_read(p, o->input_file, (enum prompts_format)o->dataset_format, takes_images, err))
+    if (!prompts_read(p, o->input_file, (enum prompts_format)o->dataset_format,
+                      o->kind->takes_images, err))
         return false;
     if (o->dataset_format == PROMPTS_RANDOM_POOL)
         prompts_draw(p, (size_t)o->n_entries, o->seed);
@@ -45,6 +46,38 @@ static bool make_schedule(struct data_set *d, const struct options *o, struct er
     return true;
 }
 
+/* The form of one edit; its picture is read, or made up when the row has none. */
+static bool make_form(struct prompts_entry *e, const struct data_set *d, const struct options *o,
+                      struct edit_image_maker *maker, struct error *err)
+{
+    struct buf file = {0};
+    struct edit_form form = {0};
+    bool is_url = e->image && edit_image_is_url(e->image);
+    struct edit_input in = {e->text, o->model, is_url ? e->image : NULL, &file};
+    bool ok = is_url || (e->image ? edit_image_read(&file, e->image, err)
+                                  : edit_image_make(maker, &file, err));
+    ok = ok && edit_form_make(&form, &in, &o->extra, &e->extra, err);
+    buf_free(&file);
+    e->body = form.body;
+    e->json = form.json;
+    e->content_type = form.content_type;
+    if (ok && d->tokens)
+        e->isl = tokens_count(d->tokens, e->text, strlen(e->text));
+    return ok || (e->line ? error_prefix(err, "%s:%zu", o->input_file, e->line) : false);
+}
+
+static bool make_forms(struct data_set *d, const struct options *o, struct error *err)
+{
+    struct edit_image_maker *maker = xmalloc(sizeof *maker); /* too large for a stack */
+    bool ok = true;
+    edit_image_maker_init(maker, &o->image_shape, o->seed);
+    prompts_name(&d->prompts, o->has_seed);
+    for (size_t i = 0; ok && i < d->prompts.n_entries; i++)
+        ok = make_form(&d->prompts.entries[i], d, o, maker, err);
+    free(maker);
+    return ok;
+}
+
 bool data_set_open(struct data_set *d, const struct options *o, struct error *err)
 {
     if (!tokens_open(&d->tokens, o->tokenizer, err))
@@ -56,7 +89,12 @@ bool data_set_open(struct data_set *d, const struct options *o, struct error *er
                      d->tokens);
     else if (!read_file(d, o, err))
         return false;
-    prompts_finish(&d->prompts, d->tokens, o->has_seed, o->model, &o->extra);
+    if (o->kind->takes_images) {
+        if (!make_forms(d, o, err))
+            return false;
+    } else {
+        prompts_finish(&d->prompts, d->tokens, o->has_seed, o->model, &o->extra);
+    }
     return !o->is_fixed_schedule || make_schedule(d, o, err);
 }
 

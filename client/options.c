@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "client/edit.h"
 #include "client/options_table.h"
 #include "client/prompts_file.h"
 #include "client/random.h"
@@ -20,6 +21,7 @@ static const struct options DEFAULTS = {
     .wait_mode = WAIT_INFERENCE,
     .wait_interval_s = 5,
     .isl_mean = 550,
+    .image_shape = {.format = EDIT_JPEG},
     .tokenizer = "gpt2",
     .arrival_pattern = ARRIVAL_POISSON,
     .arrival_smoothness = 1,
@@ -64,10 +66,10 @@ static bool check_endpoint(struct options *o, struct error *err)
         return fail_option(err, "--model", "is required, like black-forest-labs/FLUX.1-dev");
     if (strchr(o->model, ','))
         return fail_option(err, "--model", "several models in one run are not supported");
-    if (strcasecmp(o->endpoint_type, "image_generation") != 0 &&
-        strcasecmp(o->endpoint_type, "image-generation") != 0)
+    o->kind = endpoint_find(o->endpoint_type);
+    if (!o->kind)
         return fail_field(err, "--endpoint-type",
-                          "--endpoint-type is '%s': only image_generation is supported",
+                          "--endpoint-type is '%s': must be image_generation or image_edit",
                           o->endpoint_type);
     return true;
 }
@@ -110,6 +112,25 @@ static bool check_schedule(struct options *o, struct error *err)
     return true;
 }
 
+/* Made-up input pictures are for edits of made-up prompts, which must have their size. */
+static bool check_images(const struct options *o, struct error *err)
+{
+    static const char *const SHAPE[] = {"--image-width-mean", "--image-height-mean",
+                                        "--image-width-stddev", "--image-height-stddev",
+                                        "--image-format"};
+    bool makes_images = o->kind->takes_images && !o->input_file;
+    for (size_t i = 0; i < sizeof SHAPE / sizeof SHAPE[0]; i++) {
+        if (!makes_images && options_given(o, SHAPE[i]))
+            return fail_option(err, SHAPE[i],
+                               o->input_file ? "is for made-up pictures, not for --input-file"
+                                             : "needs --endpoint-type image_edit");
+        if (makes_images && i < 2 && !options_given(o, SHAPE[i]))
+            return fail_option(err, SHAPE[i],
+                               "is required for image_edit without --input-file, like 1024");
+    }
+    return true;
+}
+
 static bool check_input(struct options *o, struct error *err)
 {
     static const char *const SYNTHETIC[] = {"--synthetic-input-tokens-mean",
@@ -130,7 +151,7 @@ static bool check_input(struct options *o, struct error *err)
     if (!o->input_file && strcmp(o->tokenizer, "none") == 0)
         return fail_option(err, "--tokenizer",
                            "none: synthetic prompts need one to have their length");
-    return check_schedule(o, err);
+    return check_images(o, err) && check_schedule(o, err);
 }
 
 /* "inf" or seconds. */
@@ -266,7 +287,7 @@ static bool make_target(struct options *o, struct error *err)
     o->target.urls = xcalloc(n, sizeof *o->target.urls);
     for (size_t i = 0; i < n; i++) {
         struct buf url = {0};
-        if (!request_url(&url, bases[i], o->endpoint, err))
+        if (!request_url(&url, bases[i], o->endpoint ? o->endpoint : o->kind->path, err))
             return false;
         o->target.urls[o->target.n_urls++] = xstrdup(url.data);
         buf_free(&url);
@@ -286,10 +307,11 @@ static bool make_target(struct options *o, struct error *err)
         if (!fields_parse(&o->extra, o->extra_inputs.items[i], err))
             return error_prefix(err, "--extra-inputs");
     }
-    return true;
+    return !o->kind->takes_images || edit_check_extra(&o->extra, err) ||
+           error_prefix(err, "--extra-inputs");
 }
 
-/* <model>-openai-image_generation-<stimulus>, every '/' of the model as '_'. */
+/* <model>-openai-<endpoint type>-<stimulus>, every '/' of the model as '_'. */
 static char *make_run_dir(const struct options *o)
 {
     if (o->artifact_dir)
@@ -298,7 +320,7 @@ static char *make_run_dir(const struct options *o)
     char *model = xstrdup(o->model);
     for (char *p = model; (p = strchr(p, '/'));)
         *p = '_';
-    buf_printf(&name, "artifacts/%s-openai-image_generation-", model);
+    buf_printf(&name, "artifacts/%s-openai-%s-", model, o->kind->name);
     if (o->is_fixed_schedule)
         buf_puts(&name, "fixed_schedule");
     else if (o->concurrency > 0)
@@ -386,6 +408,6 @@ void options_help(void)
 {
     args_help("fluxperf profile --model NAME --url URL [option...]",
               "Send image requests to a server and report latencies. Options, files and numbers "
-              "are those of AIPerf for its image_generation endpoint.",
+              "are those of AIPerf for its image_generation and image_edit endpoints.",
               OPTIONS, N_OPTIONS);
 }

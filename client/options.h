@@ -8,6 +8,8 @@
 #include "base/args.h"
 #include "base/log.h"
 #include "client/arrivals.h"
+#include "client/edit_image.h"
+#include "client/endpoint.h"
 #include "client/fields.h"
 #include "client/metrics.h"
 #include "client/request.h"
@@ -21,7 +23,7 @@ struct options {
     const char *model;
     struct arg_list urls;
     const char *endpoint_type;
-    const char *endpoint; /* path; NULL: standard */
+    const char *endpoint; /* path; NULL: that of the type */
     struct arg_list extra_inputs, headers;
     const char *api_key;
     double request_timeout_s;
@@ -36,6 +38,7 @@ struct options {
     int64_t schedule_start_ms, schedule_end_ms;
     int64_t n_conversations;
     double isl_mean, isl_std;
+    struct edit_image_shape image_shape; /* of made-up input pictures */
     int64_t n_prompts;
     const char *tokenizer;
     int64_t seed;
@@ -71,6 +74,7 @@ struct options {
     /* derived by options_parse */
     bool has_seed; /* --random-seed was given; else seed is from the system */
     bool has_warmup;
+    const struct endpoint *kind;    /* of --endpoint-type */
     int dataset_format;             /* enum prompts_format */
     int64_t n_wanted;               /* requests to send: the least of the bounds; 0: none */
     int64_t n_scheduled;            /* rows of a fixed schedule; set when they are read */

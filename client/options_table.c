@@ -6,6 +6,7 @@
 
 #define AT(field) offsetof(struct options, field)
 #define COUNT_MAX 1e9
+#define IMAGE_MAX 16384
 #define SCHEDULE_MAX 1e15 /* ms */
 #define TIME_MAX 1e7      /* seconds */
 #define PATTERNS "constant|poisson|gamma"
@@ -17,9 +18,9 @@ const struct option OPTIONS[] = {
     {"--url", "-u", "URL", ARG_LIST, AT(urls),
      .help = "base address of the server; may repeat, requests go round; default http://localhost:8000"},
     {"--endpoint-type", NULL, "TYPE", ARG_STRING, AT(endpoint_type),
-     .help = "image_generation, which is the default"},
+     .help = "image_generation (default) or image_edit"},
     {"--endpoint", "--custom-endpoint", "PATH", ARG_STRING, AT(endpoint),
-     .help = "path instead of /v1/images/generations; empty: the address as given"},
+     .help = "path instead of /v1/images/generations or /v1/images/edits; empty: the address as given"},
     {"--extra-inputs", NULL, "KEY:VALUE", ARG_LIST, AT(extra_inputs),
      .help = "field for the request body, as key:value or a JSON object; may repeat"},
     {"--header", "-H", "NAME:VALUE", ARG_LIST, AT(headers), .help = "request header; may repeat"},
@@ -57,6 +58,16 @@ const struct option OPTIONS[] = {
      .help = "number of made-up or drawn prompts; default: --num-conversations, --request-count, 100"},
     {"--num-conversations", "--conversation-num|--num-sessions", "N", ARG_INT, AT(n_conversations), 1, 1e6,
      .help = "stop after so many prompts, each asked once"},
+    {"--image-width-mean", NULL, "PX", ARG_DOUBLE, AT(image_shape.width_mean), 1, IMAGE_MAX,
+     .help = "mean width of made-up input pictures, for image_edit"},
+    {"--image-width-stddev", NULL, "PX", ARG_DOUBLE, AT(image_shape.width_std), 0, IMAGE_MAX,
+     .help = "standard deviation of that width; default 0"},
+    {"--image-height-mean", NULL, "PX", ARG_DOUBLE, AT(image_shape.height_mean), 1, IMAGE_MAX,
+     .help = "mean height of made-up input pictures"},
+    {"--image-height-stddev", NULL, "PX", ARG_DOUBLE, AT(image_shape.height_std), 0, IMAGE_MAX,
+     .help = "standard deviation of that height; default 0"},
+    {"--image-format", NULL, "FORMAT", ARG_CHOICE, AT(image_shape.format), .choices = "png|jpeg|random",
+     .help = "file format of made-up input pictures; default jpeg"},
     {"--tokenizer", NULL, "NAME", ARG_STRING, AT(tokenizer),
      .help = "counts prompt tokens: gpt2 (built in, default; builtin is the same), none, or a tokenizer folder"},
     {"--random-seed", NULL, "N", ARG_INT, AT(seed),
@@ -150,7 +161,9 @@ static const char *const UNSUPPORTED[] = {
     "--export-outputs-json",
     "--failed-request-threshold",
     "--gpu-telemetry",
-    "--image-",
+    "--image-batch-size",
+    "--image-source",
+    "--image-source-sampling",
     "--mlflow-",
     "--model-selection-strategy",
     "--network-latency-",

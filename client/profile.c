@@ -78,6 +78,7 @@ static struct record *make_record(void *self, int64_t session)
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
     r->payload = &run->data.prompts.entries[r->entry].body;
+    r->payload_type = run->data.prompts.entries[r->entry].content_type;
     r->correlation_name = is_replay ? run->data.prompts.entries[r->entry].correlation : NULL;
     random_uuid(r->request_id);
     random_uuid(r->correlation_id);

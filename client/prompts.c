@@ -1,6 +1,5 @@
 #include "client/prompts.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +17,9 @@ void prompts_free(struct prompts *p)
         free(e->correlation);
         free(e->image);
         fields_free(&e->extra);
+        free(e->content_type);
         buf_free(&e->body);
+        buf_free(&e->json);
     }
     free(p->entries);
     *p = (struct prompts){0};
@@ -32,18 +33,12 @@ struct prompts_entry *prompts_add(struct prompts *p, char *text)
     return e;
 }
 
-/* ---- synthetic ------------------------------------------------------------------------------ */
-
-static int64_t draw_length(struct random *r, double mean, double std)
+const struct buf *prompts_json(const struct prompts_entry *e)
 {
-    if (std <= 0)
-        return mean < 1 ? 1 : (int64_t)nearbyint(mean);
-    double x;
-    do {
-        x = random_gauss(r, mean, std);
-    } while (x < 0);
-    return x < 1 ? 1 : (int64_t)ceil(x);
+    return e->json.size > 0 ? &e->json : &e->body;
 }
+
+/* ---- synthetic ------------------------------------------------------------------------------ */
 
 void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *tokens)
 {
@@ -65,7 +60,7 @@ void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t 
     struct random lengths;
     random_init(&lengths, seed, "dataset.prompt.length");
     for (size_t i = 0; i < n; i++)
-        prompts_add(p, NULL)->n_tokens = draw_length(&lengths, mean, std);
+        prompts_add(p, NULL)->n_tokens = random_length(&lengths, mean, std);
     prompts_make_texts(p, seed, tokens);
 }
 
@@ -83,8 +78,7 @@ static int64_t count_sent_tokens(const struct tokens *tokens, const struct buf *
     return n;
 }
 
-void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
-                    const char *model, const struct fields *extra)
+void prompts_name(struct prompts *p, bool is_seeded)
 {
     for (size_t i = 0; i < p->n_entries; i++) {
         struct prompts_entry *e = &p->entries[i];
@@ -94,6 +88,15 @@ void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seed
             e->session_id = xmalloc(UUID_SIZE);
             random_uuid(e->session_id);
         }
+    }
+}
+
+void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
+                    const char *model, const struct fields *extra)
+{
+    prompts_name(p, is_seeded);
+    for (size_t i = 0; i < p->n_entries; i++) {
+        struct prompts_entry *e = &p->entries[i];
         request_body(&e->body, e->text, model, extra, &e->extra);
         if (tokens)
             e->isl = count_sent_tokens(tokens, &e->body);
@@ -108,7 +111,7 @@ void prompts_print_inputs(const struct prompts *p, struct buf *out)
         buf_puts(out, i ? ",\n    {\n      \"session_id\": " : "\n    {\n      \"session_id\": ");
         json_print_string(out, e->session_id, strlen(e->session_id));
         buf_puts(out, ",\n      \"payloads\": [\n        ");
-        fields_format_json(out, e->body.data, 2, 4);
+        fields_format_json(out, prompts_json(e)->data, 2, 4);
         buf_puts(out, "\n      ]\n    }");
     }
     buf_puts(out, "\n  ]\n}");

@@ -23,6 +23,8 @@ struct prompts_entry {
     struct fields extra; /* the row's own additions to the body */
     int64_t isl;         /* tokens; -1 without a tokenizer */
     struct buf body;     /* the request body */
+    char *content_type;  /* of the body; NULL: JSON */
+    struct buf json;     /* what stands for the body in files; empty: the body itself */
 };
 
 struct prompts {
@@ -31,6 +33,9 @@ struct prompts {
 };
 
 void prompts_free(struct prompts *p);
+
+/* The JSON text that stands for the request in files. */
+const struct buf *prompts_json(const struct prompts_entry *e);
 
 /* A new last entry; takes text. The pointer holds until the next one. */
 struct prompts_entry *prompts_add(struct prompts *p, char *text);
@@ -43,8 +48,10 @@ void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t 
 /* Make up the texts of those entries that have only a length. tokens must not be NULL then. */
 void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *tokens);
 
-/* Count tokens (tokens may be NULL), name the sessions (numbered when the run is seeded, else
- * random UUIDs) and write the bodies. */
+/* Name the sessions: numbered when the run is seeded, else random UUIDs. */
+void prompts_name(struct prompts *p, bool is_seeded);
+
+/* Count tokens (tokens may be NULL), name the sessions and write the bodies. */
 void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
                     const char *model, const struct fields *extra);
 

@@ -7,9 +7,10 @@
 #include "base/json.h"
 #include "client/random.h"
 
-#define MAX_TOKENS 100000     /* of a made-up prompt, as --synthetic-input-tokens-mean */
-#define MAX_TIMESTAMP_MS 1e15 /* of either sign: some 30,000 years, and far from what ns can hold \
-                               */
+#define MAX_TOKENS 100000 /* of a made-up prompt, as --synthetic-input-tokens-mean */
+#define MAX_TIMESTAMP_MS                                                     \
+    1e15 /* of either sign: some 30,000 years, and far from what ns can hold \
+          */
 
 /* ---- formats -------------------------------------------------------------------------------- */
 

@@ -105,6 +105,17 @@ double random_gauss(struct random *r, double mean, double std)
     return mean + z * std;
 }
 
+int64_t random_length(struct random *r, double mean, double std)
+{
+    if (std <= 0)
+        return mean < 1 ? 1 : (int64_t)nearbyint(mean);
+    double x;
+    do {
+        x = random_gauss(r, mean, std);
+    } while (x < 0);
+    return x < 1 ? 1 : (int64_t)ceil(x);
+}
+
 /* Cheng 1977 (GA/GB) above 1, Ahrens and Dieter 1974 (GS) below. */
 double random_gamma(struct random *r, double shape, double scale)
 {

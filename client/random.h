@@ -25,6 +25,9 @@ uint64_t random_below(struct random *r, uint64_t n);               /* [0, n), n 
 double random_exponential(struct random *r, double rate);          /* expovariate */
 double random_gauss(struct random *r, double mean, double std);    /* gauss */
 double random_gamma(struct random *r, double shape, double scale); /* gammavariate, shape > 0 */
+/* A length, at least 1: Normal(mean, std), negative draws again, the rest rounded up; without std
+ * the rounded mean. */
+int64_t random_length(struct random *r, double mean, double std);
 
 /* A seed from the system, for runs without --random-seed. */
 int64_t random_system_seed(void);

@@ -54,6 +54,7 @@ struct record {
     char correlation_id[UUID_SIZE];
     const char *correlation_name; /* instead of it, owned by the data set; or NULL */
     const struct buf *payload;    /* the request body as sent; owned by the data set */
+    const char *payload_type;     /* its Content-Type, owned likewise; NULL: JSON */
     int64_t drop_after_ns;        /* hang up so long after the last byte was sent; 0: never */
 
     /* moments */

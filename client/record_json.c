@@ -195,7 +195,8 @@ void record_print_raw(struct buf *out, const struct record *r, const struct reco
     }
     buf_putc(out, ']');
     put_key(out, "payload");
-    buf_append(out, r->payload->data, r->payload->size);
+    const struct buf *json = prompts_json(&c->prompts->entries[r->entry]);
+    buf_append(out, json->data, json->size);
     if (!record_succeeded(r))
         put_error(out, r);
     buf_putc(out, '}');

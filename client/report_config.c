@@ -33,7 +33,9 @@ static struct json *endpoint_of(const struct options *o)
     if (o->urls.n_items == 0)
         json_push(urls, json_new_string("http://localhost:8000"));
     json_set(endpoint, "urls", urls);
-    put_string(endpoint, "type", "image_generation");
+    put_string(endpoint, "type", o->kind->name);
+    if (o->kind->takes_images)
+        put_string(endpoint, "request_content_type", "multipart/form-data");
     if (o->endpoint)
         put_string(endpoint, "path", o->endpoint);
     if (o->api_key)
@@ -55,6 +57,25 @@ static struct json *endpoint_of(const struct options *o)
     return endpoint;
 }
 
+static struct json *images_of(const struct options *o)
+{
+    static const char *const FORMATS[] = {"png", "jpeg", "random"};
+    const struct edit_image_shape *shape = &o->image_shape;
+    struct json *images = json_new_object();
+    json_set(images, "batch_size", json_new_int(1));
+    struct json *width = put_object(images, "width");
+    put_double(width, "mean", shape->width_mean);
+    if (options_given(o, "--image-width-stddev"))
+        put_double(width, "stddev", shape->width_std);
+    struct json *height = put_object(images, "height");
+    put_double(height, "mean", shape->height_mean);
+    if (options_given(o, "--image-height-stddev"))
+        put_double(height, "stddev", shape->height_std);
+    if (options_given(o, "--image-format"))
+        put_string(images, "format", FORMATS[shape->format]);
+    return images;
+}
+
 static struct json *dataset_of(const struct options *o)
 {
     struct json *set = json_new_object();
@@ -71,7 +92,10 @@ static struct json *dataset_of(const struct options *o)
     if (!o->input_file) {
         struct json *isl = put_object(put_object(set, "prompts"), "isl");
         put_double(isl, "mean", o->isl_mean);
-        put_double(isl, "stddev", o->isl_std);
+        if (options_given(o, "--synthetic-input-tokens-stddev"))
+            put_double(isl, "stddev", o->isl_std);
+        if (o->kind->takes_images)
+            json_set(set, "images", images_of(o));
     }
     return set;
 }

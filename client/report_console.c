@@ -128,10 +128,15 @@ void report_console(struct buf *out, const struct report *r)
         put_failures(out, p);
         buf_puts(out, "\n\n");
     }
-    put_metrics(out, &p->metrics, TABLE_EFFECTIVE,
-                "fluxperf | Image Generation Metrics: Effective");
-    put_metrics(out, &p->metrics, TABLE_USAGE, "fluxperf | Image Generation Metrics: Usage");
-    put_metrics(out, &p->metrics, TABLE_MAIN, "fluxperf | Image Generation Metrics");
+    static const struct {
+        enum metric_table table;
+        const char *part;
+    } MAIN[] = {{TABLE_EFFECTIVE, ": Effective"}, {TABLE_USAGE, ": Usage"}, {TABLE_MAIN, ""}};
+    for (size_t i = 0; i < sizeof MAIN / sizeof MAIN[0]; i++) {
+        char *title = xasprintf("fluxperf | %s Metrics%s", r->options->kind->title, MAIN[i].part);
+        put_metrics(out, &p->metrics, MAIN[i].table, title);
+        free(title);
+    }
     put_metrics(out, &p->metrics, TABLE_TIMING, "fluxperf | Response and Service Time");
     report_console_quantiles(out, &p->metrics);
     put_metrics(out, &p->metrics, TABLE_STAGES, "fluxperf | Server Stages");

@@ -33,7 +33,7 @@ static bool ends_with(const struct buf *b, const char *tail)
     return b->size >= n && memcmp(b->data + b->size - n, tail, n) == 0;
 }
 
-bool request_url(struct buf *out, const char *base, const char *endpoint, struct error *err)
+bool request_url(struct buf *out, const char *base, const char *path, struct error *err)
 {
     const char *scheme_end = strstr(base, "://");
     bool is_web = !scheme_end || strncasecmp(base, "http://", 7) == 0 ||
@@ -52,7 +52,6 @@ bool request_url(struct buf *out, const char *base, const char *endpoint, struct
     while (ends_with(&url, "/"))
         url.data[--url.size] = '\0';
 
-    const char *path = endpoint ? endpoint : REQUEST_PATH;
     if (*path && *path != '/')
         buf_putc(&url, '/');
     if (*path && !ends_with(&url, path)) {
@@ -175,7 +174,8 @@ void request_make_headers(struct request_headers *out, const struct request_targ
     for (size_t i = 0; i < target->extra.n_items; i++)
         request_push_header(out, target->extra.items[i].name, target->extra.items[i].value);
     request_push_header(out, "Accept", "application/json");
-    request_push_header(out, "Content-Type", "application/json");
+    request_push_header(out, "Content-Type",
+                        r->payload_type ? r->payload_type : "application/json");
     request_push_header(out, "X-Session-Affinity", record_correlation(r));
 }
 

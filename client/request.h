@@ -12,7 +12,6 @@
 #include "client/record.h"
 
 #define REQUEST_USER_AGENT "fluxperf/" FLUXBENCH_VERSION
-#define REQUEST_PATH "/v1/images/generations"
 
 struct request_header {
     char *name, *value; /* owned */
@@ -35,9 +34,9 @@ void request_headers_free(struct request_headers *h);
 
 /* Append the address for a base URL: "http://" in front when there is no "://", trailing slashes
  * dropped, then the path unless the base ends with it already (of a base ending in /v1 the path's
- * own /v1 is left off), then the base's query. endpoint replaces the path; "" appends nothing;
- * NULL is the standard path. Fails when there is no host or the scheme is not http(s). */
-bool request_url(struct buf *out, const char *base, const char *endpoint, struct error *err);
+ * own /v1 is left off), then the base's query. The path "" appends nothing. Fails when there is no
+ * host or the scheme is not http(s). */
+bool request_url(struct buf *out, const char *base, const char *path, struct error *err);
 
 /* The address without path: where /v1/models and relative image addresses are found. */
 void request_base(struct buf *out, const char *url);

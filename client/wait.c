@@ -1,13 +1,16 @@
 #include "client/wait.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "client/edit.h"
 #include "client/http.h"
 
 #define PROMPT "A red fox" /* of the trial image */
+#define TRIAL_PX 64        /* sides of the picture that is edited */
 #define MAX_TRY_MS 600000  /* a cold server may take long for its first image */
 #define SLEEP_STEP_NS (100 * NS_PER_MS)
 
@@ -49,22 +52,50 @@ static bool check_models(const struct options *o, const atomic_bool *stop, int64
     return ok;
 }
 
+/* An edit of noise, or a picture from nothing. */
+static bool make_trial(struct buf *body, char **type, const struct options *o, struct error *err)
+{
+    static const struct fields NONE = {0};
+    if (!o->kind->takes_images) {
+        request_body(body, PROMPT, o->model, &o->extra, &NONE);
+        return true;
+    }
+    const struct edit_image_shape shape = {TRIAL_PX, 0, TRIAL_PX, 0, EDIT_PNG};
+    struct edit_image_maker *maker = xmalloc(sizeof *maker);
+    struct buf file = {0};
+    struct edit_form form = {0};
+    const struct edit_input in = {PROMPT, o->model, NULL, &file};
+    edit_image_maker_init(maker, &shape, 0);
+    bool ok =
+        edit_image_make(maker, &file, err) && edit_form_make(&form, &in, &o->extra, &NONE, err);
+    if (ok) {
+        *type = xstrdup(form.content_type);
+        buf_append(body, form.body.data, form.body.size);
+    }
+    edit_form_free(&form);
+    buf_free(&file);
+    free(maker);
+    return ok;
+}
+
 static bool check_inference(const struct options *o, const atomic_bool *stop, int64_t timeout_ms,
                             struct error *err)
 {
-    static const struct fields NONE = {0};
     struct record r = {0};
     struct request_headers headers = {0};
     struct buf body = {0}, answer = {0};
     int status = 0;
     random_uuid(r.request_id);
     random_uuid(r.correlation_id);
+    char *type = NULL;
+    bool ok = make_trial(&body, &type, o, err);
+    r.payload_type = type;
     request_make_headers(&headers, &o->target, &r);
-    request_body(&body, PROMPT, o->model, &o->extra, &NONE);
-    bool ok =
-        http_fetch(o->target.urls[0], &headers, &body, timeout_ms, stop, &answer, &status, err);
+    ok = ok &&
+         http_fetch(o->target.urls[0], &headers, &body, timeout_ms, stop, &answer, &status, err);
     if (ok && (status < 200 || status > 299))
         ok = fail(err, ERR_BUSY, "POST %s: status %d", o->target.urls[0], status);
+    free(type);
     request_headers_free(&headers);
     buf_free(&body);
     buf_free(&answer);

@@ -169,7 +169,7 @@ def test_directory_that_can_not_be_written_is_found_before_the_run(tmp_path):
 @pytest.mark.parametrize("args, why", [
     ([], "--model"),
     (["--model", "a,b"], "several models"),
-    (["--model", "m", "--endpoint-type", "chat"], "only image_generation"),
+    (["--model", "m", "--endpoint-type", "chat"], "must be image_generation or image_edit"),
     (["--model", "m", "--custom-dataset-type", "multi_turn"], "must be single_turn, random_pool"),
     (["--model", "m", "--url", "ftp://x"], "--url is 'ftp://x'"),
     (["--model", "m", "--concurrency", "0"], "--concurrency is '0'"),
@@ -204,7 +204,7 @@ def test_wrong_usage_is_exit_code_2_and_names_the_option(tmp_path, args, why):
 
 @pytest.mark.parametrize("option", [
     "--streaming", "--user-centric-rate", "--gpu-telemetry", "--server-metrics",
-    "--num-profile-runs", "--image-width-mean", "--config",
+    "--num-profile-runs", "--image-source", "--config",
     "--export-http-trace", "--workers-max", "--search-space"])
 def test_unsupported_option_of_aiperf_is_named(tmp_path, option):
     run = fluxperf("profile", "--model", "m", option, "1", cwd=tmp_path)

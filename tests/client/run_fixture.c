@@ -38,6 +38,7 @@ void run_fixture_init(struct run_fixture *f)
     f->records[3].n_returned = f->records[3].n_decoded = 0;
 
     f->options = (struct options){.model = "m/x",
+                                  .kind = endpoint_find("image_generation"),
                                   .tokenizer = "gpt2",
                                   .run_dir = "out",
                                   .cli_command = "fluxperf profile",

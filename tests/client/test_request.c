@@ -23,17 +23,17 @@ static void check_url(const char *base, const char *endpoint, const char *want)
 static void addresses_follow_the_path_rules(void **state)
 {
     (void)state;
-    check_url("http://h:1", NULL, "http://h:1/v1/images/generations");
-    check_url("http://h:1///", NULL, "http://h:1/v1/images/generations");
-    check_url("h:1", NULL, "http://h:1/v1/images/generations");
-    check_url("http://h/v1", NULL, "http://h/v1/images/generations");
-    check_url("http://h/v1/", NULL, "http://h/v1/images/generations");
-    check_url("http://h/v1/images/generations", NULL, "http://h/v1/images/generations");
-    check_url("https://h/a?k=v#x", NULL, "https://h/a/v1/images/generations?k=v");
+    check_url("http://h:1", "/v1/images/generations", "http://h:1/v1/images/generations");
+    check_url("http://h:1///", "/v1/images/generations", "http://h:1/v1/images/generations");
+    check_url("h:1", "/v1/images/generations", "http://h:1/v1/images/generations");
+    check_url("http://h/v1", "/v1/images/generations", "http://h/v1/images/generations");
+    check_url("http://h/v1/", "/v1/images/generations", "http://h/v1/images/generations");
+    check_url("http://h/v1/images/generations", "/v1/images/generations", "http://h/v1/images/generations");
+    check_url("https://h/a?k=v#x", "/v1/images/generations", "https://h/a/v1/images/generations?k=v");
     check_url("http://h", "/x", "http://h/x");
     check_url("http://h", "x", "http://h/x");
     check_url("http://h/a", "", "http://h/a");
-    check_url("http://[::1]:9", NULL, "http://[::1]:9/v1/images/generations");
+    check_url("http://[::1]:9", "/v1/images/generations", "http://[::1]:9/v1/images/generations");
 }
 
 static void addresses_without_host_are_refused(void **state)
@@ -43,7 +43,7 @@ static void addresses_without_host_are_refused(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct buf out = {0};
         struct error err = {0};
-        assert_false(request_url(&out, bad[i], NULL, &err));
+        assert_false(request_url(&out, bad[i], "/v1/images/generations", &err));
         assert_string_equal(err.field, "--url");
     }
 }
