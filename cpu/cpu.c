@@ -102,6 +102,13 @@ static void cpu_download(struct backend *b, void *host, struct tensor from)
 
 static void cpu_sync(struct backend *b) { (void)b; }
 
+static void cpu_parallel(struct backend *b, int64_t n, backend_task_fn task, void *ctx)
+{
+#pragma omp parallel for num_threads(cpu_of(b)->threads) schedule(dynamic, 1)
+    for (int64_t i = 0; i < n; i++)
+        task(ctx, i);
+}
+
 static void cpu_close(struct backend *b)
 {
     struct cpu *cpu = cpu_of(b);
@@ -178,6 +185,7 @@ static struct backend_ops table_of(const struct cpu_kernels *k)
         .upload = cpu_upload,
         .download = cpu_download,
         .sync = cpu_sync,
+        .parallel = cpu_parallel,
         .linear = cpu_linear,
         .conv2d = cpu_conv2d,
         .upsample2x = k->upsample2x,
@@ -230,6 +238,7 @@ bool cpu_open(struct backend **out, const struct cpu_options *options, struct er
     cpu->backend.ops = &cpu->ops;
     cpu->backend.name = "cpu";
     cpu->backend.compute = options->compute;
+    cpu->backend.takes_quantised = true;
     char name[80];
     read_processor_name(name, sizeof name);
     snprintf(cpu->backend.device, sizeof cpu->backend.device, "%s, %d thread%s, %s kernels", name,

@@ -47,15 +47,20 @@ int cpu_library_threads(int n);
 struct cpu_weight {
     struct cpu_weight *next;
     void *data;                 /* owned */
-    enum dtype dtype;           /* F32, BF16 or F16 */
+    void *scales;               /* owned, panel by panel; NULL unless quantised */
+    enum dtype dtype;           /* F32, BF16, F16 or a quantised one */
     int64_t n, k;               /* outputs, inputs */
-    bool is_paired;             /* bf16 panels [K / 2][CPU_PANEL][2], for bf16 dot products */
+    bool is_paired;             /* for bf16 dot products: bf16 panels are [K / 2][CPU_PANEL][2],
+                                   quantised ones are unpacked to that */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
 };
 
 bool cpu_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
                struct error *err);
 void cpu_weights_free(struct cpu *cpu);
+
+/* Outputs index x CPU_PANEL and following. */
+struct cpu_panel cpu_weight_panel(const struct cpu_weight *w, int64_t index);
 
 /* --- matrix products (gemm.c) -----------------------------------------------------------------*/
 

@@ -1,10 +1,10 @@
 /* Matrix products: op_linear, and the tiles that convolution and attention are made of.
  *
  * The work is cut into tiles of a few hundred rows by one panel of CPU_PANEL outputs. A thread
- * widens a 16-bit panel into its own scratch, multiplies by it with a oneDNN product that runs on
- * this thread alone, and finishes the tile (bias, activation, rounding) while it is in cache. So
- * 16-bit weights are read once from memory, every thread is busy, and neither the cut nor the
- * order of sums depends on the number of threads.
+ * widens a 16-bit panel, or unpacks a quantised one, into its own scratch, multiplies by it with a
+ * oneDNN product that runs on this thread alone, and finishes the tile (bias, activation, rounding)
+ * while it is in cache. So weights are read once from memory in the form they are kept in, every
+ * thread is busy, and neither the cut nor the order of sums depends on the number of threads.
  *
  * With compute bf16 and a processor that multiplies bf16 (AVX512_BF16, AMX), panels are paired,
  * and activations and weights go into the product as they are; elsewhere both are widened.
@@ -309,11 +309,6 @@ static void tile_store(const struct linear *l, float *tile, int64_t row, int64_t
                             l->bias ? l->bias + column : NULL, l->act);
 }
 
-static const char *panel_data(const struct cpu_weight *w, int64_t panel)
-{
-    return (const char *)w->data + panel * CPU_PANEL * w->k * (int64_t)dtype_bytes(w->dtype);
-}
-
 static int linear_team(const struct linear *l)
 {
     return cpu_team(l->cpu, (double)(l->m * l->w->n * l->w->k));
@@ -328,8 +323,8 @@ static void linear_few_rows(const struct linear *l, char *work)
     for (int64_t p = 0; p < panels; p++) {
         float *tile = (float *)(work + (size_t)cpu_thread() * thread_bytes);
         int64_t column = p * CPU_PANEL, width = min_i64(l->w->n - column, CPU_PANEL);
-        kernels->gemv(tile, width, l->x, l->w->k, l->m, panel_data(l->w, p), l->w->dtype,
-                      l->w->is_paired, l->w->k, width);
+        struct cpu_panel panel = cpu_weight_panel(l->w, p);
+        kernels->gemv(tile, width, l->x, l->w->k, l->m, &panel);
         tile_store(l, tile, 0, l->m, column, width);
     }
 }
@@ -366,16 +361,21 @@ static void linear_prepare(struct linear *l, enum dtype x_dtype)
     if (!is_native)
         (void)prepare_tiles(l, DTYPE_F32);
     if (l->w->dtype != l->operands)
-        l->panel_bytes = align64((size_t)l->w->k * CPU_PANEL * sizeof(float));
+        l->panel_bytes = align64((size_t)l->w->k * CPU_PANEL * dtype_bytes(l->operands));
 }
 
 /* A panel in the type of the product. */
-static void widen_panel(const struct linear *l, float *to, const void *panel, int64_t width)
+static void widen_panel(const struct linear *l, void *to, const struct cpu_panel *panel)
 {
-    if (l->w->is_paired)
-        l->cpu->kernels->widen_pairs(to, panel, l->w->k);
+    const struct cpu_kernels *kernels = l->cpu->kernels;
+    if (panel->scales && l->operands == DTYPE_BF16)
+        kernels->unpack_pairs(to, panel);
+    else if (panel->scales)
+        kernels->unpack(to, panel);
+    else if (panel->is_paired)
+        kernels->widen_pairs(to, panel->data, panel->k);
     else
-        l->cpu->kernels->widen(to, panel, l->w->dtype, l->w->k * width);
+        kernels->widen(to, panel->data, panel->dtype, panel->k * panel->n);
 }
 
 static void linear_many_rows(const struct linear *l, char *work)
@@ -398,16 +398,16 @@ static void linear_many_rows(const struct linear *l, char *work)
             int64_t p = t / strips, row = t % strips * TILE_ROWS;
             int64_t rows = min_i64(l->m - row, TILE_ROWS), column = p * CPU_PANEL;
             int64_t width = min_i64(l->w->n - column, CPU_PANEL);
-            const void *panel = panel_data(l->w, p);
+            struct cpu_panel panel = cpu_weight_panel(l->w, p);
             if (l->panel_bytes > 0) {
                 if (widened != p)
-                    widen_panel(l, (float *)buffer, panel, width);
+                    widen_panel(l, buffer, &panel);
                 widened = p;
-                panel = buffer;
+                panel.data = buffer;
             }
             float *tile = (float *)tile_buffer;
             const char *x = (const char *)l->x + row * l->w->k * x_bytes;
-            is_done = gemm_run(l->tiles[rows < TILE_ROWS][width < CPU_PANEL], tile, x, panel,
+            is_done = gemm_run(l->tiles[rows < TILE_ROWS][width < CPU_PANEL], tile, x, panel.data,
                                tile_buffer + l->tile_bytes) &&
                       is_done;
             tile_store(l, tile, row, rows, column, width);

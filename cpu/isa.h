@@ -30,6 +30,12 @@ void KERNEL(rms_norm)(struct backend *b, struct tensor out, struct tensor x, str
 void KERNEL(group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                         struct tensor bias, int groups, float eps, enum activation act);
 
+/* unpack.c: elements first .. first + count of a panel's inputs; first is a multiple of
+ * QUANT_GROUP. */
+void KERNEL(unpack_part)(float *to, const struct cpu_panel *panel, int64_t first, int64_t count);
+void KERNEL(unpack)(float *to, const struct cpu_panel *panel);
+void KERNEL(unpack_pairs)(void *to, const struct cpu_panel *panel);
+
 /* rows.c */
 void KERNEL(widen)(float *to, const void *from, enum dtype dtype, int64_t n);
 void KERNEL(narrow)(void *to, enum dtype dtype, const float *from, int64_t n);
@@ -39,7 +45,7 @@ void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t
 void KERNEL(finish)(void *out, enum dtype dtype, int64_t stride, float *tile, int64_t rows,
                     int64_t n, const float *bias, enum activation act);
 void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                  const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n);
+                  const struct cpu_panel *panel);
 void KERNEL(softmax)(float *scores, int64_t rows, int64_t n, int64_t stride, const int64_t *n_valid,
                      float scale, const float *bias, int64_t bias_row, int64_t bias_col, float *max,
                      float *sum, float *decay);

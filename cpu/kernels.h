@@ -10,7 +10,19 @@
 
 struct cpu;
 
-/* A panel of a packed weight: [k][n] row-major, or f32 scratch of the same order. */
+/* A panel of a packed weight, n <= CPU_PANEL outputs of it:
+ *
+ *   f32, bf16, f16   [k][n]; paired bf16: [k / 2][CPU_PANEL][2]
+ *   int8, fp8        codes [k][n], scales [n] f32
+ *   q4               codes [(k + 1) / 2][n], scales [G][n] bf16, as rows have them (tensor/quant.h)
+ */
+struct cpu_panel {
+    const void *data, *scales; /* scales NULL unless quantised */
+    enum dtype dtype;
+    bool is_paired;
+    int64_t k, n;
+};
+
 struct cpu_kernels {
     const char *name;
 
@@ -42,7 +54,11 @@ struct cpu_kernels {
     /* to[k][CPU_PANEL] in f32 from a paired bf16 panel. */
     void (*widen_pairs)(float *to, const void *panel, int64_t k);
 
-    /* to[k][n] = from[n][k] for n <= CPU_PANEL rows: how a panel is packed. elem_bytes 2 or 4. */
+    /* A quantised panel as f32 [k][n], or as a paired bf16 panel. */
+    void (*unpack)(float *to, const struct cpu_panel *panel);
+    void (*unpack_pairs)(void *to, const struct cpu_panel *panel);
+
+    /* to[k][n] = from[n][k] for n <= CPU_PANEL rows: how a panel is packed. elem_bytes 1, 2, 4. */
     void (*transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t from_stride,
                       size_t elem_bytes);
 
@@ -51,10 +67,10 @@ struct cpu_kernels {
     void (*finish)(void *out, enum dtype dtype, int64_t stride, float *tile, int64_t rows,
                    int64_t n, const float *bias, enum activation act);
 
-    /* y[r][n] = sum over k of x[r][k] panel[k][n], n <= CPU_PANEL, rows <= CPU_GEMV_ROWS: the
-     * product for few rows, which reads a 16-bit panel once and needs no scratch. */
+    /* y[r][n] = sum over k of x[r][k] panel[k][n], rows <= CPU_GEMV_ROWS: the product for few
+     * rows, which reads a panel once and needs no scratch. */
     void (*gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                 const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n);
+                 const struct cpu_panel *panel);
 
     /* One step of the online softmax over a tile of scores [rows][n] (row stride `stride`):
      * scores become exp(score * scale + bias - max), max[r] and sum[r] are carried on, and

@@ -48,6 +48,11 @@ void KERNEL(transpose)(void *to, const void *from, int64_t n, int64_t k, int64_t
                     for (int64_t j = n0; j < n1; j++)
                         ((uint32_t *)to)[i * n + j] = ((const uint32_t *)from)[j * from_stride + i];
                 }
+            } else if (elem_bytes == sizeof(uint8_t)) {
+                for (int64_t i = k0; i < k1; i++) {
+                    for (int64_t j = n0; j < n1; j++)
+                        ((uint8_t *)to)[i * n + j] = ((const uint8_t *)from)[j * from_stride + i];
+                }
             } else {
                 for (int64_t i = k0; i < k1; i++) {
                     for (int64_t j = n0; j < n1; j++)
@@ -124,23 +129,43 @@ static void gemv_any(float *acc, const float *x, const void *w, enum dtype dtype
     }
 }
 
+/* Quantised inputs first .. first + count, unpacked once for all rows. */
+static void gemv_quantised(float acc[][CPU_PANEL], const float *x, int64_t x_stride, int64_t rows,
+                           const struct cpu_panel *w, int64_t first, int64_t count)
+{
+    float part[GEMV_CHUNK * CPU_PANEL];
+    KERNEL(unpack_part)(part, w, first, count);
+    for (int64_t r = 0; r < rows; r++) {
+        const float *xr = x + r * x_stride + first;
+        if (w->n == CPU_PANEL)
+            gemv_full_f32(acc[r], xr, part, count);
+        else
+            gemv_any(acc[r], xr, part, DTYPE_F32, count, w->n);
+    }
+}
+
 void KERNEL(gemv)(float *y, int64_t y_stride, const float *x, int64_t x_stride, int64_t rows,
-                  const void *panel, enum dtype dtype, bool is_paired, int64_t k, int64_t n)
+                  const struct cpu_panel *panel)
 {
     float acc[CPU_GEMV_ROWS][CPU_PANEL] = {{0}};
-    for (int64_t k0 = 0; k0 < k; k0 += GEMV_CHUNK) {
-        int64_t count = min_i64(k - k0, GEMV_CHUNK);
-        const char *w = (const char *)panel + k0 * n * (int64_t)dtype_bytes(dtype);
+    int64_t n = panel->n;
+    for (int64_t k0 = 0; k0 < panel->k; k0 += GEMV_CHUNK) {
+        int64_t count = min_i64(panel->k - k0, GEMV_CHUNK);
+        if (panel->scales) {
+            gemv_quantised(acc, x, x_stride, rows, panel, k0, count);
+            continue;
+        }
+        const char *w = (const char *)panel->data + k0 * n * (int64_t)dtype_bytes(panel->dtype);
         for (int64_t r = 0; r < rows; r++) {
             const float *xr = x + r * x_stride + k0;
-            if (is_paired)
+            if (panel->is_paired)
                 gemv_pairs(acc[r], xr, (const uint32_t *)w, count);
-            else if (n == CPU_PANEL && dtype == DTYPE_F32)
+            else if (n == CPU_PANEL && panel->dtype == DTYPE_F32)
                 gemv_full_f32(acc[r], xr, (const float *)w, count);
-            else if (n == CPU_PANEL && dtype == DTYPE_BF16)
+            else if (n == CPU_PANEL && panel->dtype == DTYPE_BF16)
                 gemv_full_bf16(acc[r], xr, (const uint16_t *)w, count);
             else
-                gemv_any(acc[r], xr, w, dtype, count, n);
+                gemv_any(acc[r], xr, w, panel->dtype, count, n);
         }
     }
     for (int64_t r = 0; r < rows; r++)

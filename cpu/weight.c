@@ -4,6 +4,7 @@
 
 #include "cpu/cpu_internal.h"
 #include "tensor/dtype.h"
+#include "tensor/quant.h"
 
 static struct cpu_weight *weight_new(struct cpu *cpu, size_t bytes, struct error *err)
 {
@@ -26,8 +27,27 @@ void cpu_weights_free(struct cpu *cpu)
         struct cpu_weight *w = cpu->weights;
         cpu->weights = w->next;
         free(w->data);
+        free(w->scales);
         free(w);
     }
+}
+
+struct cpu_panel cpu_weight_panel(const struct cpu_weight *w, int64_t index)
+{
+    int64_t first = index * CPU_PANEL, width = w->n - first < CPU_PANEL ? w->n - first : CPU_PANEL;
+    bool is_quantised = dtype_is_quantised(w->dtype);
+    int64_t row_bytes =
+        is_quantised ? quant_code_bytes(w->dtype, w->k) : w->k * (int64_t)dtype_bytes(w->dtype);
+    struct cpu_panel panel = {.data = (const char *)w->data + first * row_bytes,
+                              .dtype = w->dtype,
+                              .is_paired = w->is_paired,
+                              .k = w->k,
+                              .n = width};
+    if (is_quantised)
+        panel.scales =
+            (const char *)w->scales + first * quant_n_scales(w->dtype, w->k) *
+                                          (int64_t)dtype_bytes(quant_scale_dtype(w->dtype));
+    return panel;
 }
 
 /* Type of a packed weight: 16 bits stay so, unless compute is bf16, which rounds everything. */
@@ -117,6 +137,43 @@ static bool adopt_packed(struct cpu *cpu, struct tensor host, struct tensor *out
     return true;
 }
 
+/* Codes and scales as they are, in the order of panels. */
+static bool adopt_quantised(struct cpu *cpu, struct tensor host, struct tensor *out,
+                            struct error *err)
+{
+    int64_t n = host.dims[0], k = host.dims[1];
+    int64_t row_bytes = quant_code_bytes(host.dtype, k), row_scales = quant_n_scales(host.dtype, k);
+    size_t scale_bytes = dtype_bytes(quant_scale_dtype(host.dtype));
+    struct cpu_weight *w = weight_new(cpu, quant_codes_size(host), err);
+    if (!w)
+        return false;
+    w->scales = malloc((size_t)(n * row_scales) * scale_bytes);
+    if (!w->scales)
+        return fail(err, ERR_MEMORY, "no memory for the scales of a weight");
+    w->dtype = host.dtype;
+    w->n = n;
+    w->k = k;
+    w->kernel_y = w->kernel_x = 1;
+    w->is_paired = can_pair(cpu, n, k);
+    int64_t panels = (n + CPU_PANEL - 1) / CPU_PANEL;
+#pragma omp parallel for num_threads(cpu->threads) if (n * k > 16384) schedule(static)
+    for (int64_t p = 0; p < panels; p++) {
+        struct cpu_panel panel = cpu_weight_panel(w, p);
+        int64_t first = p * CPU_PANEL;
+        cpu->kernels->transpose((void *)panel.data, (const char *)host.data + first * row_bytes,
+                                panel.n, row_bytes, row_bytes, 1);
+        cpu->kernels->transpose((void *)panel.scales,
+                                (const char *)host.scales +
+                                    (size_t)(first * row_scales) * scale_bytes,
+                                panel.n, row_scales, row_scales, scale_bytes);
+    }
+    *out = host;
+    out->data = w;
+    out->scales = NULL;
+    out->is_packed = true;
+    return true;
+}
+
 /* A vector as f32, rounded to the compute type first: a bias takes part in bf16 arithmetic as the
  * value that a bf16 model would hold. */
 static bool adopt_vector(struct cpu *cpu, struct tensor host, struct tensor *out, struct error *err)
@@ -143,6 +200,8 @@ bool cpu_adopt(struct backend *b, struct tensor host, enum weight_use use, struc
         return adopt_vector(cpu, host, out, err);
     case WEIGHT_MATRIX:
     case WEIGHT_CONV:
+        if (dtype_is_quantised(host.dtype))
+            return adopt_quantised(cpu, host, out, err);
         return adopt_packed(cpu, host, out, err);
     case WEIGHT_TABLE:
         break;

@@ -38,7 +38,8 @@ bool backend_adopt(struct backend *b, struct tensor host, enum weight_use use, s
                    struct error *err)
 {
     assert(tensor_is_dense(host) && !host.is_packed);
-    assert(host.dtype == DTYPE_F32 || host.dtype == DTYPE_BF16 || host.dtype == DTYPE_F16);
+    assert(host.dtype == DTYPE_F32 || host.dtype == DTYPE_BF16 || host.dtype == DTYPE_F16 ||
+           (dtype_is_quantised(host.dtype) && use == WEIGHT_MATRIX && b->takes_quantised));
     assert(use != WEIGHT_VECTOR || host.rank == 1);
     assert(use != WEIGHT_MATRIX || host.rank == 2);
     assert(use != WEIGHT_CONV || host.rank == 4);
@@ -67,6 +68,17 @@ bool backend_sync(struct backend *b, struct error *err)
     struct error fault = b->fault;
     b->fault = (struct error){0};
     return fail(err, fault.code, "%s", fault.text);
+}
+
+void backend_parallel(struct backend *b, int64_t n, backend_task_fn task, void *ctx)
+{
+    if (b->ops->parallel != NULL) {
+        b->ops->parallel(b, n, task, ctx);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        task(ctx, i);
+    }
 }
 
 bool backend_is_plan(const struct backend *b) { return strcmp(b->name, "plan") == 0; }

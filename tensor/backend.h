@@ -20,9 +20,10 @@ struct scratch {
 /* An implementation embeds this as its first member. */
 struct backend {
     const struct backend_ops *ops;
-    const char *name;   /* "cpu", "cuda", "plan" */
-    char device[128];   /* for logs: processor or GPU name with its main figures */
-    enum dtype compute; /* type of activations: F32 or BF16 */
+    const char *name;     /* "cpu", "cuda", "plan" */
+    char device[128];     /* for logs: processor or GPU name with its main figures */
+    enum dtype compute;   /* type of activations: F32 or BF16 */
+    bool takes_quantised; /* adopt takes quantised matrices (tensor/quant.h) */
     struct scratch scratch;
     struct error fault; /* the first one since the last sync */
 };
@@ -43,7 +44,9 @@ void backend_free(struct backend *b, void *memory);
 
 /* Take over a dense host tensor (f32, bf16 or f16) as a weight. Packed forms keep 16-bit weights
  * in 16 bits when compute is f32 (they are widened on the way into the product); with compute bf16
- * f32 and f16 weights are rounded to bf16. host.data must stay valid until the back end is
+ * f32 and f16 weights are rounded to bf16. A quantised matrix (only where takes_quantised) stays as
+ * small as it is: products unpack it piece by piece, and may round code x scale to bf16 when they
+ * multiply bf16. host.data must stay valid until the back end is
  * closed. The result keeps host's dims. */
 bool backend_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
                    struct error *err);
@@ -55,6 +58,11 @@ bool backend_download(struct backend *b, void *host, struct tensor from, struct 
 
 /* Wait for the queue; false with the first fault since the last sync. */
 bool backend_sync(struct backend *b, struct error *err);
+
+/* Host work on the back end's threads: task(ctx, i) for i from 0 to n - 1, in any order, several at
+ * a time, all done on return. One thread where the back end has no others. */
+typedef void (*backend_task_fn)(void *ctx, int64_t i);
+void backend_parallel(struct backend *b, int64_t n, backend_task_fn task, void *ctx);
 
 /* True when nothing is computed: model code must skip what needs real data. */
 bool backend_is_plan(const struct backend *b);

@@ -37,6 +37,32 @@ uint16_t f16_from_float(float x)
     return (uint16_t)(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+float f8_to_float(uint8_t q)
+{
+    uint32_t sign = (uint32_t)(q & 0x80u) << 24, magnitude = q & 0x7fu;
+    if (magnitude == 0x7f) {
+        return float_from_bits(sign | 0x7fc00000u);
+    }
+    /* moved into place, exponent and fraction are the value times 2^-120, subnormals too */
+    return float_from_bits(sign | float_bits(float_from_bits(magnitude << 20) * 0x1p120f));
+}
+
+uint8_t f8_from_float(float x)
+{
+    uint32_t bits = float_bits(x), magnitude = bits & 0x7fffffffu;
+    uint8_t sign = (uint8_t)((bits >> 24) & 0x80u);
+    if (magnitude > 0x7f800000u) {
+        return (uint8_t)(sign | 0x7fu);
+    }
+    if (magnitude < 0x3c800000u) { /* below 2^-6: adding 2^14 aligns the fraction at 2^-9 */
+        float aligned = float_from_bits(magnitude) + 0x1p14f;
+        return (uint8_t)(sign | (float_bits(aligned) - 0x46800000u));
+    }
+    uint32_t rounded = magnitude + 0x7ffffu + ((magnitude >> 20) & 1u);
+    uint32_t code = (rounded - 0x3c000000u) >> 20;
+    return (uint8_t)(sign | (code > 0x7e ? 0x7eu : code)); /* saturates at 448 */
+}
+
 float dtype_load(const void *data, enum dtype dtype, int64_t index)
 {
     switch (dtype) {
@@ -46,8 +72,7 @@ float dtype_load(const void *data, enum dtype dtype, int64_t index)
         return bf16_to_float(((const uint16_t *)data)[index]);
     case DTYPE_F16:
         return f16_to_float(((const uint16_t *)data)[index]);
-    case DTYPE_I32:
-    case DTYPE_U8:
+    default:
         break;
     }
     assert(!"dtype_load: not a float type");
@@ -66,8 +91,7 @@ void dtype_store(void *data, enum dtype dtype, int64_t index, float x)
     case DTYPE_F16:
         ((uint16_t *)data)[index] = f16_from_float(x);
         return;
-    case DTYPE_I32:
-    case DTYPE_U8:
+    default:
         break;
     }
     assert(!"dtype_store: not a float type");

@@ -1,4 +1,4 @@
-/* bf16 and f16 as 16-bit patterns, to and from float. Rounding is to nearest, ties to even; NaN
+/* bf16, f16 and e4m3 as bit patterns, to and from float. Rounding is to nearest, ties to even; NaN
  * stays NaN. Plain C: fast paths live in the back ends. */
 #pragma once
 
@@ -34,6 +34,11 @@ static inline uint16_t bf16_from_float(float x)
 
 float f16_to_float(uint16_t h);
 uint16_t f16_from_float(float x);
+
+/* 8 bits, e4m3 without infinities: up to 448, beyond which it saturates; 0x7f is NaN.
+ * Source: Micikevicius et al. 2022, FP8 formats for deep learning. */
+float f8_to_float(uint8_t q);
+uint8_t f8_from_float(float x);
 
 /* One element of a host array as float, and back. dtype is F32, BF16 or F16. */
 float dtype_load(const void *data, enum dtype dtype, int64_t index);

@@ -87,7 +87,7 @@ void op_copy(struct backend *b, struct tensor out, struct tensor x);
  *   x [Y, X, 3]   out [Y, X, 3] u8 dense */
 void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
 
-/* One implementation. All members are set. */
+/* One implementation. All members are set but parallel, which only those with threads have. */
 struct backend_ops {
     void (*close)(struct backend *b);
     void *(*alloc)(struct backend *b, size_t bytes, struct error *err);
@@ -97,6 +97,7 @@ struct backend_ops {
     void (*upload)(struct backend *b, struct tensor to, const void *host);
     void (*download)(struct backend *b, void *host, struct tensor from);
     void (*sync)(struct backend *b);
+    void (*parallel)(struct backend *b, int64_t n, backend_task_fn task, void *ctx);
 
     void (*linear)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                    struct tensor bias, enum activation act);

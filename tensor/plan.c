@@ -193,6 +193,7 @@ void plan_init(struct plan *p, enum dtype compute)
                     .name = "plan",
                     .device = "no device: counts only",
                     .compute = compute,
+                    .takes_quantised = true,
                     .scratch = {.base = PLAN_BASE, .capacity = SIZE_MAX / 2}},
     };
 }

@@ -3,17 +3,25 @@
 
 #include <assert.h>
 
+#include "tensor/quant.h"
+
 static const struct {
     const char *name;
     size_t bytes;
 } DTYPES[] = {
     [DTYPE_F32] = {"f32", 4}, [DTYPE_BF16] = {"bf16", 2}, [DTYPE_F16] = {"f16", 2},
-    [DTYPE_I32] = {"i32", 4}, [DTYPE_U8] = {"u8", 1},
+    [DTYPE_I32] = {"i32", 4}, [DTYPE_U8] = {"u8", 1},     [DTYPE_INT8] = {"int8", 1},
+    [DTYPE_FP8] = {"fp8", 1}, [DTYPE_Q4] = {"q4", 1},
 };
 
 size_t dtype_bytes(enum dtype dtype) { return DTYPES[dtype].bytes; }
 
 const char *dtype_name(enum dtype dtype) { return DTYPES[dtype].name; }
+
+bool dtype_is_quantised(enum dtype dtype)
+{
+    return dtype == DTYPE_INT8 || dtype == DTYPE_FP8 || dtype == DTYPE_Q4;
+}
 
 static void set_dense_strides(struct tensor *t)
 {
@@ -170,4 +178,11 @@ int64_t tensor_elements(struct tensor t)
     return n;
 }
 
-size_t tensor_bytes(struct tensor t) { return (size_t)tensor_elements(t) * dtype_bytes(t.dtype); }
+size_t tensor_bytes(struct tensor t)
+{
+    if (!dtype_is_quantised(t.dtype)) {
+        return (size_t)tensor_elements(t) * dtype_bytes(t.dtype);
+    }
+    int64_t n_scales = t.dims[0] * quant_n_scales(t.dtype, t.dims[1]);
+    return quant_codes_size(t) + (size_t)n_scales * dtype_bytes(quant_scale_dtype(t.dtype));
+}

@@ -12,7 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum dtype { DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_I32, DTYPE_U8 };
+/* The last three are quantised and belong to matrices alone (tensor/quant.h). */
+enum dtype {
+    DTYPE_F32,
+    DTYPE_BF16,
+    DTYPE_F16,
+    DTYPE_I32,
+    DTYPE_U8,
+    DTYPE_INT8, /* whole numbers, one scale per row */
+    DTYPE_FP8,  /* e4m3: sign, 4 bits of exponent, 3 of fraction; one scale per row */
+    DTYPE_Q4,   /* two 4-bit numbers a byte, one scale per 64 of a row */
+};
 
 enum { TENSOR_MAX_RANK = 4 };
 
@@ -32,6 +42,7 @@ struct tensor {
     bool is_packed; /* a weight in its back end's own form: only linear and conv2d may read it */
     int64_t dims[TENSOR_MAX_RANK];
     int64_t strides[TENSOR_MAX_RANK]; /* in elements; 0 repeats */
+    void *scales; /* of a quantised matrix that is not packed: beside the codes at data */
 };
 
 /* The absent tensor. */
@@ -69,7 +80,8 @@ struct tensor tensor_repeat(struct tensor t, int axis, int64_t count);
 bool tensor_is_dense(struct tensor t); /* row-major without gaps */
 bool tensor_same_shape(struct tensor a, struct tensor b);
 int64_t tensor_elements(struct tensor t);
-size_t tensor_bytes(struct tensor t); /* of the elements, gaps not counted */
+size_t tensor_bytes(struct tensor t); /* of the elements and scales, gaps not counted */
 
-size_t dtype_bytes(enum dtype dtype);
-const char *dtype_name(enum dtype dtype); /* "f32", "bf16", ... */
+size_t dtype_bytes(enum dtype dtype);     /* of an element; of a byte of codes when quantised */
+const char *dtype_name(enum dtype dtype); /* "f32", "bf16", ... "int8", "fp8", "q4" */
+bool dtype_is_quantised(enum dtype dtype);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tensor/dtype.h"
+#include "tensor/quant.h"
 
 /* --- types ------------------------------------------------------------------------------------*/
 
@@ -173,6 +174,34 @@ struct operand *operand_weight(struct lab *lab, enum dtype dtype, struct shape s
         fail_msg("adopt: %s", err.text);
     assert_int_equal(o->t.rank, shape.rank);
     assert_memory_equal(o->t.dims, shape.dims, (size_t)shape.rank * sizeof shape.dims[0]);
+    return o;
+}
+
+/* Codes and scales go into before; values are what they stand for. */
+struct operand *operand_quantised(struct lab *lab, enum dtype dtype, int64_t n, int64_t k)
+{
+    struct operand *o = operand_new(lab, DTYPE_F32, SHAPE(n, k), DENSE);
+    struct error err = {0};
+    struct tensor host = tensor_make(NULL, dtype, SHAPE(n, k));
+    struct tensor wide = tensor_make(o->before, DTYPE_F32, SHAPE(n, k));
+    host.data = malloc(tensor_bytes(host) + 8);
+    float *row = malloc((size_t)k * sizeof *row);
+    assert_true(host.data && row);
+    size_t scales_at = (quant_codes_size(host) + 3) / 4 * 4;
+    host.scales = (char *)host.data + scales_at;
+    for (int64_t i = 0; i < n * k; i++)
+        store(o->before, DTYPE_F32, i, lab_normal(lab) / sqrt((double)k));
+    for (int64_t r = 0; r < n; r++) {
+        assert_true(quant_row(host, wide, r, NULL, NULL));
+        quant_load_row(row, host, r);
+        for (int64_t i = 0; i < k; i++)
+            o->values[r * k + i] = (double)row[i];
+    }
+    if (!backend_adopt(lab->backend, host, WEIGHT_MATRIX, &o->t, &err))
+        fail_msg("adopt: %s", err.text);
+    assert_int_equal(o->t.dtype, dtype);
+    free(host.data);
+    free(row);
     return o;
 }
 

@@ -72,6 +72,10 @@ struct operand *operand_indices(struct lab *lab, int64_t n, int64_t limit);
 struct operand *operand_weight(struct lab *lab, enum dtype dtype, struct shape shape,
                                enum weight_use use);
 
+/* A random matrix [n, k] quantised as dtype, adopted; values are codes x scales, unrounded. Only on
+ * back ends that take it. */
+struct operand *operand_quantised(struct lab *lab, enum dtype dtype, int64_t n, int64_t k);
+
 /* Download and compare with expected; fails the test with the worst element when the normalised
  * mean squared error passes the case's bound, or when anything around the window has changed. */
 void operand_check(struct lab *lab, struct operand *o, const double *expected);

@@ -1,18 +1,26 @@
 /* linear, conv2d and attention on every back end. */
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "tests/ops/harness.h"
 #include "tests/ops/reference.h"
 
+#include <cmocka.h> /* last: it defines fail */
+
 /* Weight types, by number in a case's parameters. */
-static const enum dtype WEIGHTS[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16};
+static const enum dtype WEIGHTS[] = {DTYPE_F32,  DTYPE_BF16, DTYPE_F16,
+                                     DTYPE_INT8, DTYPE_FP8,  DTYPE_Q4};
 
 /* p: rank of x, rows (outer to inner, unused ones 0), K, N, weight type, has bias, activation */
 static void run_linear(struct lab *lab, const int64_t *p)
 {
     int rank = (int)p[0];
     int64_t k = p[4], n = p[5], rows = 1;
+    enum dtype dtype = WEIGHTS[p[6]];
+    if (dtype_is_quantised(dtype) && !lab->backend->takes_quantised)
+        skip();
     struct shape x_shape = {.rank = rank}, out_shape = {.rank = rank};
     for (int a = 0; a + 1 < rank; a++) {
         x_shape.dims[a] = out_shape.dims[a] = p[1 + a];
@@ -23,7 +31,9 @@ static void run_linear(struct lab *lab, const int64_t *p)
     enum layout layout = lab->op_case->layout;
     enum activation act = (enum activation)p[8];
     struct operand *x = operand_random(lab, lab->dtype, x_shape, layout);
-    struct operand *w = operand_weight(lab, WEIGHTS[p[6]], SHAPE(n, k), WEIGHT_MATRIX);
+    struct operand *w = dtype_is_quantised(dtype)
+                            ? operand_quantised(lab, dtype, n, k)
+                            : operand_weight(lab, dtype, SHAPE(n, k), WEIGHT_MATRIX);
     struct operand *bias = p[7] ? operand_weight(lab, DTYPE_F32, SHAPE(n), WEIGHT_VECTOR) : NULL;
     struct operand *out = operand_output(lab, lab->dtype, out_shape, layout);
     op_linear(lab->backend, out->t, x->t, w->t, bias ? bias->t : tensor_none(), act);
@@ -220,6 +230,102 @@ static const struct op_case CASES[] = {
     {"linear of large tiles between windows",
      run_linear,
      {3, 2, 130, 0, 40, 140, 1, 1, ACT_SILU},
+     .layout = WINDOW},
+    {"linear, int8 weight, of one row",
+     run_linear,
+     {2, 1, 0, 0, 37, 71, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight, of one number",
+     run_linear,
+     {2, 1, 0, 0, 1, 1, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight, of four rows in whole panels",
+     run_linear,
+     {2, 4, 0, 0, 288, 192, 3, 1, ACT_SILU},
+     .layout = WINDOW},
+    {"linear, int8 weight, of three rows, several chunks",
+     run_linear,
+     {2, 3, 0, 0, 321, 130, 3, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight, with odd inputs",
+     run_linear,
+     {2, 67, 0, 0, 61, 129, 3, 1, ACT_GELU_TANH},
+     .layout = DENSE},
+    {"linear, int8 weight, in whole panels",
+     run_linear,
+     {2, 130, 0, 0, 192, 128, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight, in whole panels, a part of a group",
+     run_linear,
+     {2, 70, 0, 0, 96, 64, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight, over several strips between windows",
+     run_linear,
+     {3, 2, 530, 0, 130, 200, 3, 1, ACT_RELU},
+     .layout = WINDOW},
+    {"linear, fp8 weight, of one row",
+     run_linear,
+     {2, 1, 0, 0, 37, 71, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight, of one number",
+     run_linear,
+     {2, 1, 0, 0, 1, 1, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight, of four rows in whole panels",
+     run_linear,
+     {2, 4, 0, 0, 288, 192, 4, 1, ACT_SILU},
+     .layout = WINDOW},
+    {"linear, fp8 weight, of three rows, several chunks",
+     run_linear,
+     {2, 3, 0, 0, 321, 130, 4, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight, with odd inputs",
+     run_linear,
+     {2, 67, 0, 0, 61, 129, 4, 1, ACT_GELU_TANH},
+     .layout = DENSE},
+    {"linear, fp8 weight, in whole panels",
+     run_linear,
+     {2, 130, 0, 0, 192, 128, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight, in whole panels, a part of a group",
+     run_linear,
+     {2, 70, 0, 0, 96, 64, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight, over several strips between windows",
+     run_linear,
+     {3, 2, 530, 0, 130, 200, 4, 1, ACT_RELU},
+     .layout = WINDOW},
+    {"linear, q4 weight, of one row",
+     run_linear,
+     {2, 1, 0, 0, 37, 71, 5, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, q4 weight, of one number",
+     run_linear,
+     {2, 1, 0, 0, 1, 1, 5, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, q4 weight, of four rows in whole panels",
+     run_linear,
+     {2, 4, 0, 0, 288, 192, 5, 1, ACT_SILU},
+     .layout = WINDOW},
+    {"linear, q4 weight, of three rows, several chunks",
+     run_linear,
+     {2, 3, 0, 0, 321, 130, 5, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, q4 weight, with odd inputs",
+     run_linear,
+     {2, 67, 0, 0, 61, 129, 5, 1, ACT_GELU_TANH},
+     .layout = DENSE},
+    {"linear, q4 weight, in whole panels",
+     run_linear,
+     {2, 130, 0, 0, 192, 128, 5, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, q4 weight, in whole panels, a part of a group",
+     run_linear,
+     {2, 70, 0, 0, 96, 64, 5, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, q4 weight, over several strips between windows",
+     run_linear,
+     {3, 2, 530, 0, 130, 200, 5, 1, ACT_RELU},
      .layout = WINDOW},
     /* B, Y, X, I, O, kernel, stride, pad before, pad after, weight type */
     {"conv 3x3", run_conv, {1, 9, 7, 16, 64, 3, 1, 1, 1, 0}, .layout = DENSE},
