@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "flux/quantise.h"
 
 enum { MAX_DIM = 1 << 20, MAX_LAYERS = 1024, MAX_STEPS = 1000 };
 
@@ -315,6 +316,30 @@ static enum dtype weights_dtype(const struct json *j)
     return name != NULL && strcmp(name, "float16") == 0 ? DTYPE_F16 : DTYPE_BF16;
 }
 
+/* quantization_config: what `fluxserve quantize` writes. Other methods have other layouts. */
+static bool read_quant(enum quant *quant, const struct json *j, struct error *err)
+{
+    const struct json *node = json_get(j, "quantization_config");
+    const char *method = "", *scheme = "";
+    *quant = QUANT_NONE;
+    if (node == NULL || json_type(node) == JSON_NULL) {
+        return true;
+    }
+    if (!json_read_string(node, "quant_method", &method, err) ||
+        !json_read_string(node, "scheme", &scheme, err)) {
+        return error_prefix(err, "quantization_config");
+    }
+    if (strcmp(method, QUANTISE_METHOD) != 0) {
+        return fail(err, ERR_INVALID,
+                    "quantization_config: quant_method '%s' is not supported ('%s' is)", method,
+                    QUANTISE_METHOD);
+    }
+    *quant = quant_parse(scheme);
+    return *quant != QUANT_NONE ||
+           fail(err, ERR_INVALID,
+                "quantization_config: scheme '%s' is not supported (int8, fp8 and q4 are)", scheme);
+}
+
 /* Parts have to fit together. */
 static bool check_parts(const struct flux_config *c, struct error *err)
 {
@@ -411,6 +436,8 @@ static bool read_folder(struct flux_config *c, const char *model_dir, bool may_l
                 ok = fail(err, ERR_INVALID, "must hold an object") || error_prefix(err, "%s", path);
             }
             ok = ok && (read_one(c, (enum config_file)i, j, err) || error_prefix(err, "%s", path));
+            ok = ok &&
+                 (i > VAE || read_quant(&c->quant[i], j, err) || error_prefix(err, "%s", path));
             if (ok && i <= VAE) {
                 c->weights[i] = weights_dtype(j);
             }

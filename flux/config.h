@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "tensor/ops.h"
+#include "tensor/quant.h"
 
 enum { VAE_MAX_LEVELS = 8, ROPE_AXES = 3 };
 
@@ -61,6 +62,7 @@ struct flux_config {
     enum dtype weights[4]; /* what the configs say of clip, t5, transformer, vae; bf16 if silent */
     bool is_in_blocks[4];  /* quantised in the file: loaded in the type that is computed in */
     bool is_other_kind;    /* a single file's transformer takes guidance, the config's not; or so */
+    enum quant quant[4];   /* how matrices are kept: as the config says, or as the caller sets it */
 };
 
 /* Read and check all configs of a model folder. Fails naming the file, the key, its value and

@@ -48,6 +48,8 @@ static const char *type_name(enum dtype dtype)
         return "I32";
     case DTYPE_U8:
         return "U8";
+    default:
+        break;
     }
     return "?";
 }

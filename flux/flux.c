@@ -62,6 +62,7 @@ static bool open_part(struct flux *f, const char *model, enum part part, const c
                  w->file.layout == LAYOUT_DIFFUSERS ? "diffusers" : "BFL");
     }
     if (ok) {
+        w->quant = f->parts.config.quant[part];
         bind_part(&f->parts, part, w);
         ok = weights_finish(w, err) || error_prefix(err, "%s", path);
         f->info.n_parameters += w->n_parameters;
@@ -105,6 +106,22 @@ static void log_choices(const struct flux_config *c, const struct part_files *fi
     }
 }
 
+/* Said before anything is loaded. */
+static bool check_quant(const struct flux *f, struct error *err)
+{
+    const struct backend *b = f->backend;
+    for (int part = 0; part < N_PARTS && !b->takes_quantised; part++) {
+        enum quant quant = f->parts.config.quant[part];
+        if (quant != QUANT_NONE) {
+            return fail_field(err, "quantization",
+                              "quantization %s: the %s back end computes with f32 and bf16 weights "
+                              "alone; --backend cpu takes quantised ones",
+                              dtype_name(quant_dtype(quant)), b->name);
+        }
+    }
+    return true;
+}
+
 bool flux_open_as(struct flux **out, struct backend *b, const char *model,
                   const struct flux_load *load, struct error *err)
 {
@@ -117,7 +134,7 @@ bool flux_open_as(struct flux **out, struct backend *b, const char *model,
     struct part_files files;
     bool ok =
         flux_config_of(&f->parts.config, &t5_length, &files, model, load->is_dummy, load, err) &&
-        open_tokenizers(f, model, t5_length, load, err);
+        check_quant(f, err) && open_tokenizers(f, model, t5_length, load, err);
     if (ok) {
         log_choices(&f->parts.config, &files, model);
     }

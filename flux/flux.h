@@ -14,6 +14,7 @@
 #pragma once
 
 #include "tensor/backend.h"
+#include "tensor/quant.h"
 
 struct flux;
 struct flux_dump;
@@ -104,6 +105,7 @@ struct flux_load {
     bool has_layers; /* only the first n_double and n_single blocks of the transformer */
     int64_t n_double, n_single;
     struct flux_memory memory;
+    enum quant quant; /* of the big matrices (flux/quantise.h), unless the files have them so */
     /* Files in place of the model's own parts: safetensors or GGUF, under the names of diffusers or
      * of the first publication; or NULL. */
     const char *transformer_path, *vae_path;
@@ -116,7 +118,8 @@ bool flux_open(struct flux **out, struct backend *b, const char *model_dir, stru
  * known name (flux_is_known) will do when there is no folder of that name; its weights are of the
  * type that b computes in when that is bf16, else of the type that the configs say, and tokenizers
  * that the folder lacks are synthetic. More blocks than the model has are refused with the field
- * "num_layers", tiles that the autoencoder can't have with "vae_tile_size". */
+ * "num_layers", tiles that the autoencoder can't have with "vae_tile_size", quantised matrices on a
+ * back end that doesn't take them, or another scheme than the files', with "quantization". */
 bool flux_open_as(struct flux **out, struct backend *b, const char *model,
                   const struct flux_load *load, struct error *err);
 void flux_close(struct flux *f); /* NULL is fine */
@@ -144,8 +147,10 @@ struct flux_plan {
         const char *name; /* "text_encoder", "text_encoder_2", "transformer", "vae" */
         int64_t n_parameters;
         size_t weight_bytes;
-        enum dtype dtype; /* of the weights, as the configs say */
-        double flops;     /* of one call: encode one prompt, one denoising step, decode one image */
+        size_t quantised_bytes; /* of weight_bytes */
+        enum dtype dtype;       /* of the weights that aren't quantised, as the configs say */
+        enum quant quant;       /* of the others */
+        double flops; /* of one call: encode one prompt, one denoising step, decode one image */
     } parts[4];
     int width_px, height_px, steps; /* as asked for, or the model's */
     int64_t n_double, n_single;     /* blocks of the transformer */

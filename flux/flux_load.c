@@ -41,6 +41,24 @@ static bool set_tiles(struct flux_config *c, const struct flux_memory *memory, s
     return true;
 }
 
+/* From here on the config says what is quantised, by the files or at load. */
+static bool set_quant(struct flux_config *c, const struct flux_load *load, struct error *err)
+{
+    static const enum part PARTS[] = {T5, TRANSFORMER};
+    for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0] && load->quant != QUANT_NONE; i++) {
+        enum quant *quant = &c->quant[PARTS[i]];
+        if (*quant != QUANT_NONE && *quant != load->quant) {
+            return fail_field(err, "quantization",
+                              "quantization %s: the model's %s is stored as %s already; leave the "
+                              "option out",
+                              dtype_name(quant_dtype(load->quant)), part_folder(PARTS[i]),
+                              dtype_name(quant_dtype(*quant)));
+        }
+        *quant = load->quant;
+    }
+    return true;
+}
+
 /* Types of the parts in single files, and the transformer's shape when it is one. */
 static bool read_single_files(struct flux_config *c, struct transformer_config *transformer,
                               const struct part_files *files, struct error *err)
@@ -87,6 +105,7 @@ static bool complete(struct flux_config *c, int64_t *t5_length, const struct par
         if (files->file[part] != NULL) {
             c->weights[part] = types.weights[part];
             c->is_in_blocks[part] = types.is_in_blocks[part];
+            c->quant[part] = QUANT_NONE; /* the config's was of the folder's own file */
         }
     }
     return true;
@@ -118,7 +137,8 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files
     } else if (!flux_config_read(c, model, err)) {
         return false;
     }
-    return cut_layers(&c->transformer, load, err) && set_tiles(c, &load->memory, err);
+    return cut_layers(&c->transformer, load, err) && set_tiles(c, &load->memory, err) &&
+           set_quant(c, load, err);
 }
 
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,

@@ -5,8 +5,12 @@
 
 static void count_part(struct flux_plan_part *part, const char *name, const struct weights *w)
 {
-    *part = (struct flux_plan_part){
-        .name = name, .n_parameters = w->n_parameters, .weight_bytes = w->bytes, .dtype = w->dtype};
+    *part = (struct flux_plan_part){.name = name,
+                                    .n_parameters = w->n_parameters,
+                                    .weight_bytes = w->bytes,
+                                    .quantised_bytes = w->quantised_bytes,
+                                    .dtype = w->dtype,
+                                    .quant = w->quant};
 }
 
 /* Bind one part to shapes and note its size. */
@@ -15,6 +19,7 @@ static void count_part(struct flux_plan_part *part, const char *name, const stru
         struct weights w;                                                                    \
         weights_open_shapes(&w, &p->backend,                                                 \
                             flux_weight_dtype(&m->config, index, load, p->backend.compute)); \
+        w.quant = m->config.quant[index];                                                    \
         call;                                                                                \
         count_part(&plan->parts[index], name, &w);                                           \
         weights_close(&w);                                                                   \

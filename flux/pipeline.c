@@ -2,6 +2,7 @@
  * noised latent of the given picture and runs the last steps only. */
 #include "flux/pipeline.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -249,6 +250,27 @@ static void dump_schedule(const struct run *r, enum dtype compute)
     free(times);
 }
 
+/* NaN or infinity anywhere in the model ends up here, since every later sum takes it in. */
+static bool check_finite(struct backend *b, const struct run *r, int first, struct tensor latents,
+                         struct error *err)
+{
+    int64_t n = tensor_elements(latents), row = n / latents.dims[0];
+    if (r->result == NULL) {
+        return true;
+    }
+    void *host = xmalloc(tensor_bytes(latents));
+    bool ok = backend_download(b, host, latents, err);
+    for (int64_t i = 0; ok && i < n; i++) {
+        ok = isfinite(dtype_load(host, latents.dtype, i)) ||
+             fail(err, ERR_INTERNAL,
+                  "image %lld: the denoised latents are not finite: damaged weights, or values "
+                  "beyond the type that they are stored in",
+                  (long long)(first + i / row));
+    }
+    free(host);
+    return ok;
+}
+
 /* Rows first .. first + n from noise to pixels. */
 static bool run_group(struct backend *b, struct run *r, struct text positive, struct text negative,
                       const float *init, int first, int n, struct error *err)
@@ -268,6 +290,7 @@ static bool run_group(struct backend *b, struct run *r, struct text positive, st
     if (ok && r->dump != NULL) {
         dump_device(r->dump, b, "latents_final_packed", latents);
     }
+    ok = ok && check_finite(b, r, first, latents, err);
 
     int64_t start_ns = clock_now_ns();
     for (int i = 0; ok && i < n; i++) {

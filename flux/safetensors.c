@@ -33,10 +33,14 @@ static const struct {
     size_t bytes;
     int dtype; /* enum dtype, or -1: can be stored but not used */
 } TYPES[] = {
-    {"F32", 4, DTYPE_F32}, {"BF16", 2, DTYPE_BF16}, {"F16", 2, DTYPE_F16}, {"I32", 4, DTYPE_I32},
-    {"U8", 1, DTYPE_U8},   {"F64", 8, -1},          {"I64", 8, -1},        {"I16", 2, -1},
-    {"I8", 1, -1},         {"BOOL", 1, -1},         {"U16", 2, -1},        {"U32", 4, -1},
-    {"U64", 8, -1},        {"F8_E4M3", 1, -1},      {"F8_E5M2", 1, -1},
+    {"F32", 4, DTYPE_F32}, {"BF16", 2, DTYPE_BF16},
+    {"F16", 2, DTYPE_F16}, {"I32", 4, DTYPE_I32},
+    {"U8", 1, DTYPE_U8},   {"F64", 8, -1},
+    {"I64", 8, -1},        {"I16", 2, -1},
+    {"I8", 1, DTYPE_INT8}, {"BOOL", 1, -1},
+    {"U16", 2, -1},        {"U32", 4, -1},
+    {"U64", 8, -1},        {"F8_E4M3", 1, DTYPE_FP8},
+    {"F8_E5M2", 1, -1},
 };
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0] };
 

@@ -1,12 +1,13 @@
 /* Names to tensors, with every complaint in one report. */
 #include "flux/weights.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "flux/quantise.h"
+#include "flux/weights_random.h"
 #include "tensor/dtype.h"
 
 enum { NAME_MAX_BYTES = 256, PROBLEMS_SHOWN = 3 };
@@ -61,86 +62,18 @@ static void problem(struct weights *w, const char *text)
     }
 }
 
-/* --- random values ----------------------------------------------------------------------------*/
+/* --- made-up values ---------------------------------------------------------------------------*/
 
-/* Random bits index a table of values that are already in the tensor's type:
- * billions of weights are then a matter of seconds. */
-enum { TABLE_BITS = 12, TABLE_SIZE = 1 << TABLE_BITS };
-
-/* The SplitMix64 mix of a counter. */
-static uint64_t random_next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* A generator of each parameter's own, so that one does not depend on which others are loaded. */
-static uint64_t random_of(uint64_t seed, const char *name)
-{
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
-    for (; *name != '\0'; name++) {
-        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
-    }
-    return h ^ seed;
-}
-
-/* Layers that add to a residual stream are small, so that dozens of them do not let it grow; so
- * are those that make the pipeline's outputs. */
-static float damping(const char *name)
-{
-    static const char *const OUTPUTS[] = {
-        ".out_proj.weight", ".fc2.weight",      ".SelfAttention.o.weight",
-        ".wo.weight",       ".to_out.0.weight", ".to_add_out.weight",
-        ".net.2.weight",    "proj_out.weight",  ".conv2.weight",
-    };
-    for (size_t i = 0; i < sizeof OUTPUTS / sizeof OUTPUTS[0]; i++) {
-        size_t size = strlen(name), tail = strlen(OUTPUTS[i]);
-        if (size >= tail && strcmp(name + size - tail, OUTPUTS[i]) == 0) {
-            return 0.25f;
-        }
-    }
-    return 1.0f;
-}
-
-/* Values are uniform in +-sqrt(3 / fan-in), whose variance is 1 / fan-in: a layer's outputs are
- * then as large as its inputs. Norm scales are 1, biases nearly 0, table rows of unit variance. */
-static void fill_random(struct tensor t, enum weight_use use, const char *name, uint64_t seed)
-{
-    int64_t n = tensor_elements(t);
-    int64_t fan_in = t.rank > 1 && use != WEIGHT_TABLE ? n / t.dims[0] : 1;
-    bool is_vector = use == WEIGHT_VECTOR, is_scale = is_vector && strstr(name, "bias") == NULL;
-    float spread = is_scale    ? 0.0f
-                   : is_vector ? 0.02f
-                               : damping(name) * sqrtf(3.0f / (float)fan_in);
-    union {
-        uint32_t wide[TABLE_SIZE];
-        uint16_t narrow[TABLE_SIZE];
-    } table;
-    for (int i = 0; i < TABLE_SIZE; i++) {
-        float x = ((float)i + 0.5f) * 2.0f / TABLE_SIZE - 1.0f;
-        dtype_store(&table, t.dtype, i, (is_scale ? 1.0f : 0.0f) + spread * x);
-    }
-    uint64_t state = random_of(seed, name), bits = 0;
-    enum { DRAWS = 64 / TABLE_BITS };
-    bool is_wide = dtype_bytes(t.dtype) == sizeof(uint32_t);
-    for (int64_t i = 0; i < n; i++) {
-        bits = i % DRAWS == 0 ? random_next(&state) : bits >> TABLE_BITS;
-        if (is_wide) {
-            ((uint32_t *)t.data)[i] = table.wide[bits % TABLE_SIZE];
-        } else {
-            ((uint16_t *)t.data)[i] = table.narrow[bits % TABLE_SIZE];
-        }
-    }
-}
-
-static struct tensor make_random(const struct weights *w, enum weight_use use, struct shape shape,
-                                 const char *name)
+static struct tensor make_random(const struct weights *w, enum weight_use use, enum quant quant,
+                                 struct shape shape, const char *name)
 {
     struct tensor t = tensor_make(NULL, w->dtype, shape);
-    t.data = xmalloc(tensor_bytes(t));
-    fill_random(t, use, name, w->seed);
+    if (quant != QUANT_NONE) {
+        t = quantise_new(quant, shape.dims[0], shape.dims[1]);
+    } else {
+        t.data = xmalloc(tensor_bytes(t));
+    }
+    weights_random_fill(w->backend, t, use, name, w->seed);
     return t;
 }
 
@@ -156,6 +89,73 @@ static void keep_or_free(struct weights *w, void *made, const void *adopted)
 }
 
 /* --- files ------------------------------------------------------------------------------------*/
+
+/* What was found in place of a tensor of that shape and (unless "") type. */
+static void shape_problem(struct weights *w, const char *name, struct shape shape, const char *type,
+                          const char *stored_name, struct tensor found, const char *found_type)
+{
+    struct buf text = {0};
+    buf_printf(&text, "%s: want ", name);
+    print_shape(&text, shape.rank, shape.dims);
+    buf_printf(&text, "%s%s, found ", *type ? " " : "", type);
+    if (strcmp(name, stored_name) != 0) {
+        buf_printf(&text, "in %s ", stored_name);
+    }
+    print_shape(&text, found.rank, found.dims);
+    buf_printf(&text, " %s", found_type);
+    problem(w, text.data);
+    buf_free(&text);
+}
+
+static bool is_shaped(struct tensor t, enum dtype dtype, struct shape shape)
+{
+    return t.dtype == dtype && t.rank == 2 && t.dims[0] == shape.dims[0] &&
+           t.dims[1] == shape.dims[1];
+}
+
+/* A matrix that the file holds quantised: codes under its name, scales beside them. *is_there tells
+ * whether it has scales, and so is quantised; false when something is wrong with it (and noted). */
+static bool find_quantised(struct weights *w, struct shape shape, const char *name,
+                           struct tensor *host, bool *is_there)
+{
+    struct tensor codes, scales;
+    struct error err = {0};
+    char scale_name[NAME_MAX_BYTES + sizeof QUANTISE_SCALE_SUFFIX];
+    snprintf(scale_name, sizeof scale_name, "%s%s", name, QUANTISE_SCALE_SUFFIX);
+    *is_there = shape.rank == 2 && w->file.layout == LAYOUT_DIFFUSERS &&
+                w->file.safetensors != NULL &&
+                safetensors_find(w->file.safetensors, scale_name, &scales, NULL);
+    if (!*is_there) {
+        return true;
+    }
+    if (!safetensors_find(w->file.safetensors, name, &codes, &err)) {
+        problem(w, err.text);
+        return false;
+    }
+    enum dtype dtype = codes.dtype == DTYPE_U8 ? DTYPE_Q4 : codes.dtype;
+    int64_t n = shape.dims[0], k = shape.dims[1];
+    if (!dtype_is_quantised(dtype)) {
+        shape_problem(w, name, shape, "as int8, fp8 or q4 codes", name, codes,
+                      dtype_name(codes.dtype));
+        return false;
+    }
+    struct shape code_shape = SHAPE(n, quant_code_bytes(dtype, k));
+    struct shape scale_shape = SHAPE(n, quant_n_scales(dtype, k));
+    enum dtype scale_dtype = quant_scale_dtype(dtype);
+    if (!is_shaped(codes, codes.dtype, code_shape)) {
+        shape_problem(w, name, code_shape, dtype_name(codes.dtype), name, codes,
+                      dtype_name(codes.dtype));
+        return false;
+    }
+    if (!is_shaped(scales, scale_dtype, scale_shape)) {
+        shape_problem(w, scale_name, scale_shape, dtype_name(scale_dtype), scale_name, scales,
+                      dtype_name(scales.dtype));
+        return false;
+    }
+    *host = tensor_make(codes.data, dtype, shape);
+    host->scales = scales.data;
+    return true;
+}
 
 /* The parameter of that name and shape; false when it is not to be had (and noted). */
 static bool find(struct weights *w, struct shape shape, const char *name, struct stored *out)
@@ -182,17 +182,8 @@ static bool find(struct weights *w, struct shape shape, const char *name, struct
     if (same && is_float) {
         return true;
     }
-    struct buf text = {0};
-    buf_printf(&text, "%s: want ", name);
-    print_shape(&text, shape.rank, shape.dims);
-    buf_puts(&text, ", found ");
-    if (strcmp(name, out->name) != 0) {
-        buf_printf(&text, "in %s ", out->name);
-    }
-    print_shape(&text, host->rank, host->dims);
-    buf_printf(&text, " %s", out->blocks != NULL ? out->blocks->name : dtype_name(host->dtype));
-    problem(w, text.data);
-    buf_free(&text);
+    shape_problem(w, name, shape, "", out->name, *host,
+                  out->blocks != NULL ? out->blocks->name : dtype_name(host->dtype));
     return false;
 }
 
@@ -211,6 +202,41 @@ static struct tensor host_of(const struct weights *w, const struct stored *s, vo
     return t;
 }
 
+/* The parameter as the back end is to have it: *made is memory to free once it was adopted, or
+ * NULL. False when there is none (and noted). */
+static bool load(struct weights *w, enum quant quant, struct shape shape, const char *name,
+                 struct tensor *host, void **made)
+{
+    bool is_quantised;
+    struct stored stored;
+    struct error err = {0};
+    if (!find_quantised(w, shape, name, host, &is_quantised)) {
+        return false;
+    }
+    if (is_quantised && !w->backend->takes_quantised) {
+        (void)fail(&err, ERR_INVALID, "is quantised as %s, which the %s back end can't read",
+                   dtype_name(host->dtype), w->backend->name);
+    }
+    if (!is_quantised) {
+        if (!find(w, shape, name, &stored)) {
+            return false;
+        }
+        *host = host_of(w, &stored, made);
+    }
+    if (!is_quantised && quant != QUANT_NONE) {
+        void *floats = *made;
+        (void)quantise_matrix(w->backend, *host, quant, host, NULL, &err);
+        free(floats);
+        *made = host->data;
+    }
+    if (err.code == ERR_NONE) {
+        return true;
+    }
+    (void)error_prefix(&err, "%s", name);
+    problem(w, err.text);
+    return false;
+}
+
 /* --- public -----------------------------------------------------------------------------------*/
 
 bool weights_has(const struct weights *w, const char *name)
@@ -227,20 +253,22 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
 
-    struct tensor host = tensor_make(NULL, w->dtype, shape);
-    struct stored stored;
+    enum quant quant =
+        use == WEIGHT_MATRIX ? quantise_scheme(w->quant, name, shape.rank) : QUANT_NONE;
+    struct tensor host =
+        tensor_make(NULL, quant != QUANT_NONE ? quant_dtype(quant) : w->dtype, shape);
     void *made = NULL;
     if (w->source == WEIGHTS_FILE) {
-        if (!find(w, shape, name, &stored)) {
+        if (!load(w, quant, shape, name, &host, &made)) {
             return;
         }
-        host = host_of(w, &stored, &made);
     } else if (w->source == WEIGHTS_RANDOM) {
-        host = make_random(w, use, shape, name);
+        host = make_random(w, use, quant, shape, name);
         made = host.data;
     }
     w->n_parameters += tensor_elements(host);
     w->bytes += tensor_bytes(host);
+    w->quantised_bytes += dtype_is_quantised(host.dtype) ? tensor_bytes(host) : 0;
     struct error err = {0};
     if (!backend_adopt(w->backend, host, use, out, &err)) {
         (void)error_prefix(&err, "%s", name);
@@ -265,7 +293,7 @@ float *weights_host(struct weights *w, struct shape shape, const char *format, .
     struct stored stored;
     void *made = NULL;
     if (w->source == WEIGHTS_RANDOM) {
-        host = make_random(w, WEIGHT_TABLE, shape, name);
+        host = make_random(w, WEIGHT_TABLE, QUANT_NONE, shape, name);
         made = host.data;
     } else if (w->source == WEIGHTS_FILE) {
         if (!find(w, shape, name, &stored)) {

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "flux/checkpoint.h"
 #include "tensor/backend.h"
+#include "tensor/quant.h"
 
 enum weights_source {
     WEIGHTS_FILE,   /* a checkpoint part */
@@ -20,13 +21,14 @@ struct weights {
     enum weights_source source;
     struct checkpoint file; /* owned; WEIGHTS_FILE only */
     enum dtype dtype;       /* of made-up and decoded tensors; plain ones know theirs */
+    enum quant quant;       /* set after opening: of the matrices that quantise_scheme() names */
     uint64_t seed;          /* of random tensors */
     void **made;            /* owned: tensors not in the file that the back end reads in place */
     size_t n_made;
     struct buf problems; /* one per line */
     int n_problems;
     int64_t n_parameters;
-    size_t bytes;
+    size_t bytes, quantised_bytes; /* the second is part of the first */
 };
 
 /* A part's weights: DIR/BASE.safetensors or its shards. */
@@ -43,7 +45,8 @@ void weights_open_random(struct weights *w, struct backend *b, enum dtype dtype,
 /* True when the source has a parameter of that name (made-up sources have all). */
 bool weights_has(const struct weights *w, const char *name);
 
-/* Bind *out to the parameter of that name. */
+/* Bind *out to the parameter of that name. What a file has quantised stays so; what w->quant asks
+ * for is quantised or made up so, one matrix at a time. */
 void weights_want(struct weights *w, struct tensor *out, enum weight_use use, struct shape shape,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 

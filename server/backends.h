@@ -28,5 +28,9 @@ bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct 
 /* After a failed run: will nothing work on its device until the process starts anew? */
 bool backends_is_lost(struct backend *b);
 
+/* Measured f32 operations per second of all threads, in half a second; 0 for devices, whose peak
+ * nothing measures. */
+double backends_peak_flops(struct backend *b);
+
 /* The compute type of a wish; "auto" is f32 on the CPU and bf16 on CUDA. */
 enum dtype backends_compute(const struct backends_wish *wish, bool is_cuda);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/args.h"
 #include "base/log.h"
@@ -11,6 +12,7 @@
 #include "server/backends.h"
 #include "server/commands.h"
 #include "server/find_model.h"
+#include "server/flops_report.h"
 #include "server/generate_options.h"
 #include "server/interrupt.h"
 
@@ -28,6 +30,7 @@ struct run {
     uint64_t seeds[FLUX_MAX_ROWS];
     const char *texts[3][FLUX_MAX_ROWS]; /* prompt_2, negative, negative_2: one per prompt */
     struct interrupt *interrupt;
+    double cpu_s; /* processor time of the pipeline */
 };
 
 /* --- the wish ----------------------------------------------------------------------------------*/
@@ -148,12 +151,22 @@ static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
     return !interrupt_came(r->interrupt);
 }
 
+static double processor_seconds(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static bool compute(struct run *r, const struct flux_spec *spec, struct error *err)
 {
     struct flux_hooks hooks = {.ctx = r, .may_continue = may_continue};
     if (r->options.dump_path)
         hooks.dump = r->dump = flux_dump_new();
-    return flux_generate(r->model, spec, &hooks, &r->result, err);
+    double start_s = processor_seconds();
+    bool ok = flux_generate(r->model, spec, &hooks, &r->result, err);
+    r->cpu_s = processor_seconds() - start_s;
+    return ok;
 }
 
 static bool write_images(const struct run *r, enum image_format format, struct error *err)
@@ -204,6 +217,9 @@ static bool generate(struct run *r, struct error *err)
     if (!make_spec(r, &spec, err) || !compute(r, &spec, err) || !write_images(r, format, err))
         return false;
     print_times(&r->result);
+    if (r->options.wants_flops &&
+        !flops_report(r->model_dir.data, load, &spec, &r->result, r->backend, r->cpu_s, err))
+        return false;
     return !r->dump || flux_dump_write(r->dump, r->options.dump_path, err);
 }
 

@@ -21,6 +21,8 @@ static const struct option OPTIONS[] = {
     {"--load-format", NULL, NULL, ARG_CHOICE, AT(load_wish.format), .choices = LOAD_FORMATS,
      .help = LOAD_FORMAT_HELP},
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},
+    {"--quantization", NULL, NULL, ARG_CHOICE, AT(load_wish.quantization), .choices = QUANTIZATIONS,
+     .help = QUANTIZATION_HELP},
     {"--prompt", NULL, "TEXT", ARG_LIST, AT(prompts), .group = "Image",
      .help = "what to show; each one is a row of the batch. Required"},
     {"--prompt-2", NULL, "TEXT", ARG_LIST, AT(prompts_2),
@@ -57,6 +59,9 @@ static const struct option OPTIONS[] = {
      .help = "quality of JPEG and WebP files (default 95)"},
     {"--dump-tensors", NULL, "FILE", ARG_STRING, AT(dump_path),
      .help = "write all intermediate tensors as a safetensors file"},
+    {"--report-flops", NULL, NULL, ARG_FLAG, AT(wants_flops),
+     .help = "print operations per second of each stage and, on the CPU, their share of the peak "
+             "that is measured afterwards"},
     {"--backend", NULL, NULL, ARG_CHOICE, AT(backend.kind), .choices = BACKENDS_KINDS,
      .group = "Computing", .help = "who computes (default auto)"},
     {"--dtype", NULL, NULL, ARG_CHOICE, AT(backend.dtype), .choices = BACKENDS_DTYPES,

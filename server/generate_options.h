@@ -19,7 +19,7 @@ struct generate_options {
     double guidance_scale, true_cfg_scale, strength;
     struct backends_wish backend;
     int log_level;
-    bool wants_help;
+    bool wants_flops, wants_help;
 };
 
 bool generate_options_parse(struct generate_options *options, int argc, char **argv, int first,

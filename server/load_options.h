@@ -25,12 +25,17 @@
     "take the transformer from this .gguf or .safetensors file instead; the rest stays the " \
     "model's"
 #define VAE_PATH_HELP "take the autoencoder from this .safetensors file instead"
+#define QUANTIZATIONS "none|int8|fp8|q4" /* as enum quant */
+#define QUANTIZATION_HELP                                                                      \
+    "keep the matrices of the transformer and of T5 as int8, fp8 or 4-bit numbers, quantised " \
+    "when "                                                                                    \
+    "the model is loaded; CPU only (default none: as the checkpoint has them)"
 
 enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 
 /* Fields as option tables fill them in. */
 struct load_wish {
-    int format;
+    int format, quantization;
     const char *num_layers; /* "D,S" or NULL */
     bool tiles_vae;
     int64_t vae_tile_px;                     /* 0: not given */

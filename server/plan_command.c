@@ -35,6 +35,8 @@ static const struct option OPTIONS[] = {
      .help = "auto counts weights in the configs' types, dummy in those that random weights are "
              "made in: bf16 under --dtype bf16 (default auto)"},
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},
+    {"--quantization", NULL, NULL, ARG_CHOICE, AT(load_wish.quantization), .choices = QUANTIZATIONS,
+     .help = QUANTIZATION_HELP},
     {"--size", NULL, "WxH", ARG_STRING, AT(size),
      .help = "size of the image in pixels (default: the model's)"},
     {"--steps", "--num-inference-steps", "N", ARG_INT, AT(steps), 1, FLUX_MAX_STEPS,

@@ -30,7 +30,8 @@ bool plan_fit_parse(const char *text, size_t *bytes)
 size_t plan_fit_weight_bytes(const struct flux_plan_part *part, enum dtype compute)
 {
     bool is_narrowed = part->dtype == DTYPE_F32 && compute == DTYPE_BF16;
-    return is_narrowed ? part->weight_bytes / 2 : part->weight_bytes;
+    size_t float_bytes = part->weight_bytes - part->quantised_bytes;
+    return part->quantised_bytes + (is_narrowed ? float_bytes / 2 : float_bytes);
 }
 
 static size_t total(const struct flux_plan *p, enum dtype compute)
@@ -39,6 +40,15 @@ static size_t total(const struct flux_plan *p, enum dtype compute)
     for (int i = 0; i < N_PARTS; i++)
         bytes += plan_fit_weight_bytes(&p->parts[i], compute);
     return bytes;
+}
+
+static bool is_quantised(const struct flux_plan *p)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        if (p->parts[i].quant != QUANT_NONE)
+            return true;
+    }
+    return false;
 }
 
 /* Plan with a changed query, and note its options when that fits. */
@@ -147,6 +157,17 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
     if (query->compute == DTYPE_F32) {
         q.compute = DTYPE_BF16;
         if (!try_options(fit, model, &q, "--dtype bf16", err))
+            return false;
+    }
+    for (int i = QUANT_INT8; i <= QUANT_Q4; i++) {
+        char options[32];
+        q = *query;
+        q.load.quant = (enum quant)i;
+        snprintf(options, sizeof options, "--quantization %s",
+                 dtype_name(quant_dtype(q.load.quant)));
+        if (is_quantised(plan))
+            continue;
+        if (!try_options(fit, model, &q, options, err))
             return false;
     }
     q = *query;
