@@ -4,6 +4,7 @@
 
 #include "base/args.h"
 #include "client/ab.h"
+#include "client/capacity.h"
 #include "client/compare.h"
 #include "client/extract.h"
 #include "client/options.h"
@@ -23,6 +24,7 @@ static void print_help(void)
          "  repeat           make the same run several times and report how the numbers differ\n"
          "  ab               run against two servers in turn and tell whether one is slower\n"
          "  sweep            make a run at every combination of values of options\n"
+         "  capacity         find the highest load at which objectives hold\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -129,6 +131,7 @@ static const struct {
     {"repeat", repeat_main, repeat_help},
     {"ab", ab_main, ab_help},
     {"sweep", sweep_main, sweep_help},
+    {"capacity", capacity_main, capacity_help},
     {"compare", compare_main, compare_help},
     {"plot", report_html_plot_main, report_html_plot_help},
 };
@@ -161,7 +164,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, repeat, ab, sweep, compare, plot, extract-images and "
+    fputs("fluxperf: commands are profile, repeat, ab, sweep, capacity, compare, plot, "
+          "extract-images and "
           "tokenize; "
           "see "
           "fluxperf --help\n",
