@@ -124,6 +124,7 @@ static void cuda_close(struct backend *b)
         (void)cudaStreamSynchronize(c->stream);
     cuda_replay_close(c);
     cuda_lt_close(c);
+    cuda_stream_close(c);
     cuda_weights_free(c);
     (void)cudaFree(c->work);
     if (c->stream)

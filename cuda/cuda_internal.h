@@ -13,6 +13,8 @@ extern "C" {
 #include "tensor/ops.h"
 
 struct cuda_weight;
+struct cuda_layer;
+struct cuda_streams;
 struct cuda_staging;
 struct cuda_lt;
 struct cuda_replay;
@@ -38,6 +40,7 @@ struct cuda {
     size_t work_bytes;
     struct cuda_staging *staging; /* owned: pinned buffers of weight.c */
     struct cuda_weight *weights;  /* owned: a list of all that adopt made */
+    struct cuda_streams *streams; /* owned: weights in host memory (stream.c); NULL: none */
     struct cuda_lt *lt;           /* owned: cuBLASLt (lt.c); NULL: not used */
     struct cuda_replay *replay;   /* owned: operations noted so far (replay.c); NULL: not used */
     struct cuda_vectors vectors;  /* owned: all that adopt made, by address */
@@ -64,10 +67,16 @@ void *cuda_work(struct cuda *c, size_t bytes);
  * bytes. A convolution [O, I, kh, kw] is the matrix [O, K] with K ordered (kh, kw, I). */
 struct cuda_weight {
     struct cuda_weight *next;
-    void *data;                 /* device, owned */
+    void *data;                 /* device; owned unless it is streamed */
     enum dtype dtype;           /* F32, BF16 or F16 */
     int64_t n, k, row;          /* outputs, inputs, elements from row to row */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
+    /* Streamed only; layer is NULL otherwise. */
+    struct cuda_layer *layer;
+    struct cuda_weight *sibling; /* the next one of its layer */
+    char *host;                  /* owned, bytes long; a table's tensor.data points here */
+    bool is_pinned, is_table;
+    size_t bytes, offset; /* offset in the layer's buffer */
 };
 
 enum { CUDA_ROW = 8 };
@@ -81,6 +90,28 @@ const void *cuda_vector_bf16(const struct cuda *c, const float *values, int64_t 
 
 /* Queue a copy of host memory to the device through the pinned buffers. */
 bool cuda_stage(struct cuda *c, void *to, const void *host, size_t bytes, struct error *err);
+
+/* --- streamed weights (stream.c) --------------------------------------------------------------*/
+
+/* Put the weight into the layer that backend.home names and get w->host for its bytes. */
+bool cuda_stream_add(struct cuda *c, struct cuda_weight *w, size_t bytes, struct error *err);
+void cuda_stream_drop(struct cuda_weight *w); /* frees w->host */
+
+/* Around an operation that reads the weight: begin has w->data point to it on the device, for what
+ * is queued until end; false when the operation must return, its fault kept. Both do nothing for
+ * weights that are not streamed, and for NULL. */
+bool cuda_stream_begin(struct cuda *c, struct cuda_weight *w);
+void cuda_stream_end(struct cuda *c, struct cuda_weight *w);
+
+/* The streamed table that t is a window on, or NULL; and t on the device, between begin and end. */
+struct cuda_weight *cuda_stream_table(const struct cuda *c, struct tensor t);
+struct tensor cuda_stream_window(const struct cuda_weight *w, struct tensor t);
+
+/* Is t, or has it a window on, a streamed weight? Such an operation can't be in a graph: its
+ * addresses differ from run to run. */
+bool cuda_stream_has(const struct cuda *c, const struct tensor *t);
+
+void cuda_stream_close(struct cuda *c);
 
 /* --- matrix products (gemm.cu) ----------------------------------------------------------------*/
 

@@ -287,6 +287,10 @@ static void run_copy_to(struct cuda *c, const struct walk &w, struct tensor out,
 void cuda_copy(struct backend *b, struct tensor out, struct tensor x)
 {
     struct cuda *c = cuda_use(b);
+    struct cuda_weight *streamed = cuda_stream_table(c, x);
+    if (!cuda_stream_begin(c, streamed))
+        return;
+    x = cuda_stream_window(streamed, x);
     const struct tensor windows[] = {out, x};
     const struct walk w = walk_begin(2, windows);
     if (w.runs == 0)
@@ -298,6 +302,7 @@ void cuda_copy(struct backend *b, struct tensor out, struct tensor x)
     else
         run_copy_to<float>(c, w, out, x);
     cuda_launched(c, "copy");
+    cuda_stream_end(c, streamed);
 }
 
 template <class T, class From>
@@ -316,8 +321,10 @@ void cuda_embed(struct backend *b, struct tensor out, struct tensor table, struc
 {
     struct cuda *c = cuda_use(b);
     const bool is_bf16 = out.dtype == DTYPE_BF16;
-    if (tensor_elements(out) == 0)
+    struct cuda_weight *streamed = cuda_stream_table(c, table);
+    if (tensor_elements(out) == 0 || !cuda_stream_begin(c, streamed))
         return;
+    table = cuda_stream_window(streamed, table);
     if (table.dtype == DTYPE_BF16)
         (is_bf16 ? run_embed<__nv_bfloat16, __nv_bfloat16>
                  : run_embed<float, __nv_bfloat16>)(c, out, table, ids);
@@ -326,6 +333,7 @@ void cuda_embed(struct backend *b, struct tensor out, struct tensor table, struc
     else
         (is_bf16 ? run_embed<__nv_bfloat16, float> : run_embed<float, float>)(c, out, table, ids);
     cuda_launched(c, "embed");
+    cuda_stream_end(c, streamed);
 }
 
 void cuda_upsample2x(struct backend *b, struct tensor out, struct tensor x)

@@ -264,8 +264,11 @@ static bool is_aligned(const void *data, const int64_t strides[3])
 void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                  struct tensor bias, enum activation act)
 {
-    const struct cuda_weight *weight = static_cast<const struct cuda_weight *>(w.data);
+    struct cuda *c = cuda_use(b);
+    struct cuda_weight *weight = static_cast<struct cuda_weight *>(w.data);
     struct cuda_product p = {};
+    if (tensor_elements(x) == 0 || tensor_elements(out) == 0 || !cuda_stream_begin(c, weight))
+        return;
     p.x = x.data;
     p.w = weight->data;
     p.bias = static_cast<const float *>(bias.data);
@@ -276,10 +279,9 @@ void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct t
     p.act = act;
     p.dtype = x.dtype;
     p.w_dtype = weight->dtype;
-    if (tensor_elements(x) == 0 || tensor_elements(out) == 0)
-        return;
     set_rows(&p, x, out);
     p.is_x_aligned = is_aligned(x.data, p.x_strides) && p.k % RUN == 0;
     p.is_out_aligned = is_aligned(out.data, p.out_strides);
-    cuda_product_run(cuda_use(b), &p);
+    cuda_product_run(c, &p);
+    cuda_stream_end(c, weight);
 }

@@ -9,7 +9,10 @@
  * cannot happen.
  *
  * The first run of a list is always a plain one: it grows the working memory and lets cuBLASLt's
- * shapes be timed, neither of which may happen during capture. */
+ * shapes be timed, neither of which may happen during capture.
+ *
+ * A list that reads streamed weights (stream.c) is always run plainly: copies of whole layers take
+ * far longer than its launches. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,11 +222,27 @@ static void list_capture(struct cuda *c, struct list *l)
         log_debug("CUDA graph of %d operations captured", l->n);
 }
 
+static bool is_streamed(const struct cuda *c, const struct command *commands, int n)
+{
+    for (int i = 0; c->streams && i < n; i++) {
+        for (int k = 0; k < commands[i].n_tensors; k++) {
+            if (cuda_stream_has(c, &commands[i].tensors[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
 void cuda_replay_flush(struct cuda *c)
 {
     struct cuda_replay *r = c->replay;
     if (!r || r->n_pending == 0)
         return;
+    if (is_streamed(c, r->pending, r->n_pending)) {
+        run_commands(c, r->pending, r->n_pending);
+        r->n_pending = 0;
+        return;
+    }
     struct list *l = r->n_pending >= LEAST_COMMANDS ? list_find(r) : NULL;
     if (l) {
         l->used = ++r->clock;

@@ -100,15 +100,19 @@ bool cuda_stage(struct cuda *c, void *to, const void *host, size_t bytes, struct
 
 /* --- weights ----------------------------------------------------------------------------------*/
 
-static struct cuda_weight *weight_new(struct cuda *c, size_t bytes, struct error *err)
+/* Room for a weight, on the device or (may_stream, and when backend.home says so) on the host. */
+static struct cuda_weight *weight_new(struct cuda *c, size_t bytes, bool may_stream,
+                                      struct error *err)
 {
     struct cuda_weight *w = calloc(1, sizeof *w);
     if (!w) {
         fail(err, ERR_MEMORY, "no memory for a weight");
         return NULL;
     }
-    w->data = backend_alloc(&c->backend, bytes, err);
-    if (!w->data) {
+    bool is_streamed = may_stream && c->backend.home.chain != 0;
+    if (!is_streamed)
+        w->data = backend_alloc(&c->backend, bytes, err);
+    if (is_streamed ? !cuda_stream_add(c, w, bytes, err) : !w->data) {
         error_prefix(err, "weight");
         free(w);
         return NULL;
@@ -127,7 +131,10 @@ void cuda_weights_free(struct cuda *c)
     while (c->weights) {
         struct cuda_weight *w = c->weights;
         c->weights = w->next;
-        (void)cudaFree(w->data);
+        if (w->layer)
+            cuda_stream_drop(w);
+        else
+            (void)cudaFree(w->data);
         free(w);
     }
 }
@@ -208,6 +215,10 @@ static bool send_rows(struct cuda *c, const struct cuda_weight *w, struct tensor
                       struct error *err)
 {
     int64_t row_bytes = w->row * (int64_t)dtype_bytes(w->dtype);
+    for (int64_t n = 0; w->layer && n < w->n; n++)
+        pack_row(w, host, n, w->host + n * row_bytes);
+    if (w->layer)
+        return true;
     int64_t rows_each = (int64_t)BUFFER_BYTES / row_bytes;
     if (rows_each == 0)
         return fail(err, ERR_INVALID, "a weight of %lld inputs: at most %zu MiB a row",
@@ -230,7 +241,8 @@ static bool adopt_packed(struct cuda *c, struct tensor host, struct tensor *out,
     int64_t n = host.dims[0], k = tensor_elements(host) / n;
     int64_t row = (k + CUDA_ROW - 1) / CUDA_ROW * CUDA_ROW;
     enum dtype dtype = c->backend.compute == DTYPE_BF16 ? DTYPE_BF16 : host.dtype;
-    struct cuda_weight *w = weight_new(c, (size_t)(n * row) * dtype_bytes(dtype), err);
+    struct cuda_weight *w =
+        weight_new(c, (size_t)(n * row) * dtype_bytes(dtype), host.rank == 2, err);
     if (!w)
         return false;
     w->dtype = dtype;
@@ -254,7 +266,7 @@ static bool adopt_vector(struct cuda *c, struct tensor host, struct tensor *out,
     int64_t n = host.dims[0];
     bool has_twin = c->backend.compute == DTYPE_BF16;
     size_t bytes = twin_offset(n) + (has_twin ? (size_t)n * sizeof(uint16_t) : 0);
-    struct cuda_weight *w = weight_new(c, bytes, err);
+    struct cuda_weight *w = weight_new(c, bytes, false, err);
     char *values = calloc(1, bytes);
     if (!w || !values) {
         free(values);
@@ -277,10 +289,15 @@ static bool adopt_vector(struct cuda *c, struct tensor host, struct tensor *out,
 /* Read row by row: as it is. */
 static bool adopt_table(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
 {
-    struct cuda_weight *w = weight_new(c, tensor_bytes(host), err);
+    struct cuda_weight *w = weight_new(c, tensor_bytes(host), true, err);
     if (!w)
         return false;
     *out = host;
+    if (w->layer) {
+        w->is_table = true;
+        out->data = memcpy(w->host, host.data, tensor_bytes(host));
+        return true;
+    }
     out->data = w->data;
     return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
 }

@@ -63,6 +63,8 @@ static bool open_part(struct flux *f, const char *model, enum part part, const c
     }
     if (ok) {
         w->quant = f->parts.config.quant[part];
+        w->home = flux_home_of(part, &load->memory);
+        w->home.layer = part == T5 ? f->weights[CLIP].home.layer : 0;
         bind_part(&f->parts, part, w);
         ok = weights_finish(w, err) || error_prefix(err, "%s", path);
         f->info.n_parameters += w->n_parameters;

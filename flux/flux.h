@@ -94,6 +94,11 @@ struct flux_memory {
     /* Side in pixels of the autoencoder's tiles (flux/vae_tiles.h), a multiple of four latents; 0:
      * pictures in one piece; FLUX_TILE_OF_MODEL: the sample_size of its config, as in diffusers. */
     int64_t vae_tile_px;
+    /* Weights that stay in host memory and pass through the device layer by layer whenever they are
+     * used (tensor/backend.h): those of both text encoders, those of the transformer's blocks. No
+     * effect where the device's memory is the host's (cpu). */
+    bool streams_text_encoders, streams_transformer;
+    bool is_pinned; /* that host memory is page-locked */
 };
 
 enum { FLUX_TILE_OF_MODEL = -1 };
@@ -151,6 +156,9 @@ struct flux_plan {
         enum dtype dtype;       /* of the weights that aren't quantised, as the configs say */
         enum quant quant;       /* of the others */
         double flops; /* of one call: encode one prompt, one denoising step, decode one image */
+        /* Of the weights, in the type that the device would have them in: those that stay in host
+         * memory, and the largest layer of them. */
+        size_t streamed_bytes, layer_bytes;
     } parts[4];
     int width_px, height_px, steps; /* as asked for, or the model's */
     int64_t n_double, n_single;     /* blocks of the transformer */
@@ -158,6 +166,10 @@ struct flux_plan {
     double flops_per_step, flops_per_image;
     int64_t n_parameters;
     size_t weight_bytes, scratch_bytes;
+    size_t streamed_bytes;          /* weights in host memory */
+    size_t stream_buffer_bytes;     /* on the device, for two layers of them */
+    double streamed_bytes_per_step; /* copied to the device */
+    double streamed_bytes_per_run;  /* likewise, from the text to the last step of a batch */
     double bytes_moved_per_step;
 };
 

@@ -141,6 +141,16 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files
            set_quant(c, load, err);
 }
 
+struct weight_home flux_home_of(enum part part, const struct flux_memory *memory)
+{
+    enum { DEVICE, TEXT_CHAIN, BLOCKS_CHAIN };
+    bool is_text = part == CLIP || part == T5;
+    int chain = is_text && memory->streams_text_encoders             ? TEXT_CHAIN
+                : part == TRANSFORMER && memory->streams_transformer ? BLOCKS_CHAIN
+                                                                     : DEVICE;
+    return (struct weight_home){.chain = chain, .is_pinned = memory->is_pinned};
+}
+
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
                              const struct flux_load *load, enum dtype compute)
 {

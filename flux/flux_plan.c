@@ -3,25 +3,30 @@
 #include "flux/model.h"
 #include "tensor/plan.h"
 
-static void count_part(struct flux_plan_part *part, const char *name, const struct weights *w)
+static void count_part(struct flux_plan_part *part, const char *name, const struct weights *w,
+                       const struct plan *p)
 {
     *part = (struct flux_plan_part){.name = name,
                                     .n_parameters = w->n_parameters,
                                     .weight_bytes = w->bytes,
                                     .quantised_bytes = w->quantised_bytes,
                                     .dtype = w->dtype,
-                                    .quant = w->quant};
+                                    .quant = w->quant,
+                                    .streamed_bytes = p->streamed_bytes,
+                                    .layer_bytes = p->layer_bytes};
 }
 
 /* Bind one part to shapes and note its size. */
 #define BIND_PART(index, name, call)                                                         \
     do {                                                                                     \
         struct weights w;                                                                    \
+        p->streamed_bytes = p->layer_bytes = 0;                                              \
         weights_open_shapes(&w, &p->backend,                                                 \
                             flux_weight_dtype(&m->config, index, load, p->backend.compute)); \
         w.quant = m->config.quant[index];                                                    \
+        w.home = flux_home_of(index, &load->memory);                                         \
         call;                                                                                \
-        count_part(&plan->parts[index], name, &w);                                           \
+        count_part(&plan->parts[index], name, &w, p);                                        \
         weights_close(&w);                                                                   \
     } while (0)
 
@@ -124,7 +129,15 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     plan->flops_per_image = (text + r.plan_flops.step * q.steps) / q.batch + r.plan_flops.vae;
     plan->scratch_bytes = p.backend.scratch.peak;
     plan->bytes_moved_per_step = r.plan_bytes_per_step;
+    plan->streamed_bytes_per_step = r.plan_streamed_per_step;
+    plan->streamed_bytes_per_run =
+        p.streamed_moved + r.plan_streamed_per_step * (q.steps - 1); /* one step was run */
     for (int i = 0; i < 4; i++) {
+        enum { BUFFERS = 2 };
+        size_t buffers = BUFFERS * plan->parts[i].layer_bytes;
+        plan->streamed_bytes += plan->parts[i].streamed_bytes;
+        plan->stream_buffer_bytes =
+            buffers > plan->stream_buffer_bytes ? buffers : plan->stream_buffer_bytes;
         plan->n_parameters += plan->parts[i].n_parameters;
         plan->weight_bytes += plan->parts[i].weight_bytes;
     }

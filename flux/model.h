@@ -27,6 +27,10 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files
                     const char *model, bool may_be_known, const struct flux_load *load,
                     struct error *err);
 
+/* Where a part's layers live. The text encoders are one chain: T5's layers are numbered on from
+ * CLIP's. */
+struct weight_home flux_home_of(enum part part, const struct flux_memory *memory);
+
 /* The type that a part's weights are loaded in. */
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
                              const struct flux_load *load, enum dtype compute);

@@ -34,6 +34,11 @@ static double plan_bytes(struct backend *b)
     return backend_is_plan(b) ? ((const struct plan *)b)->bytes_moved : 0;
 }
 
+static double plan_streamed(struct backend *b)
+{
+    return backend_is_plan(b) ? ((const struct plan *)b)->streamed_moved : 0;
+}
+
 /* --- text -------------------------------------------------------------------------------------*/
 
 struct text {
@@ -170,13 +175,14 @@ static bool denoise(struct backend *b, struct run *r, int first, struct tensor l
             return false;
         }
         int64_t start_ns = clock_now_ns();
-        double flops = plan_flops(b), bytes = plan_bytes(b);
+        double flops = plan_flops(b), bytes = plan_bytes(b), streamed = plan_streamed(b);
         step(b, r, i, latents, positive, negative, tap);
         if (!backend_sync(b, err)) {
             return error_prefix(err, "step %d", i);
         }
         r->plan_flops.step = plan_flops(b) - flops;
         r->plan_bytes_per_step = plan_bytes(b) - bytes;
+        r->plan_streamed_per_step = plan_streamed(b) - streamed;
         if (r->result != NULL) {
             r->result->step_s[r->result->n_step_times++] = clock_seconds(clock_now_ns() - start_ns);
         }

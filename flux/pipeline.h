@@ -40,7 +40,8 @@ struct run {
     struct {
         double clip, t5, step, vae; /* FLOPs of each kind of work, filled in by a plan */
     } plan_flops;
-    double plan_bytes_per_step; /* read and written by a step, likewise */
+    double plan_bytes_per_step;    /* read and written by a step, likewise */
+    double plan_streamed_per_step; /* copied to the device by a step, likewise */
 };
 
 /* Run it. The scratch arena must be large enough (see pipeline_scratch_bytes). */

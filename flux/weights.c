@@ -1,6 +1,7 @@
 /* Names to tensors, with every complaint in one report. */
 #include "flux/weights.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +238,39 @@ static bool load(struct weights *w, enum quant quant, struct shape shape, const 
     return false;
 }
 
+/* --- layers -----------------------------------------------------------------------------------*/
+
+/* Length of a name up to the end of its first number; 0 when it has none between dots. */
+static size_t layer_length(const char *name)
+{
+    const char *p = name;
+    while (*p != '\0' && !(p[0] == '.' && isdigit((unsigned char)p[1]))) {
+        p++;
+    }
+    size_t n = *p == '\0' ? 0 : (size_t)(p - name) + 1;
+    while (n > 0 && isdigit((unsigned char)name[n])) {
+        n++;
+    }
+    return n > 0 && name[n] == '.' ? n : 0;
+}
+
+/* Tell the back end where the parameter of that name is to live. */
+static void set_home(struct weights *w, enum weight_use use, const char *name)
+{
+    size_t n = use == WEIGHT_MATRIX ? layer_length(name) : use == WEIGHT_TABLE ? strlen(name) : 0;
+    n = n < sizeof w->layer_name ? n : sizeof w->layer_name - 1;
+    w->backend->home = (struct weight_home){0};
+    if (w->home.chain == 0 || n == 0) {
+        return;
+    }
+    if (strncmp(w->layer_name, name, n) != 0 || w->layer_name[n] != '\0') {
+        memcpy(w->layer_name, name, n);
+        w->layer_name[n] = '\0';
+        w->home.layer++;
+    }
+    w->backend->home = w->home;
+}
+
 /* --- public -----------------------------------------------------------------------------------*/
 
 bool weights_has(const struct weights *w, const char *name)
@@ -270,10 +304,12 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
     w->bytes += tensor_bytes(host);
     w->quantised_bytes += dtype_is_quantised(host.dtype) ? tensor_bytes(host) : 0;
     struct error err = {0};
+    set_home(w, use, name);
     if (!backend_adopt(w->backend, host, use, out, &err)) {
         (void)error_prefix(&err, "%s", name);
         problem(w, err.text);
     }
+    w->backend->home = (struct weight_home){0};
     if (made != NULL) {
         keep_or_free(w, made, out->data);
     }

@@ -23,7 +23,12 @@ struct weights {
     enum dtype dtype;       /* of made-up and decoded tensors; plain ones know theirs */
     enum quant quant;       /* set after opening: of the matrices that quantise_scheme() names */
     uint64_t seed;          /* of random tensors */
-    void **made;            /* owned: tensors not in the file that the back end reads in place */
+    /* Set chain and is_pinned after opening to have the layers streamed. A layer is what has the
+     * same name up to its first number ("encoder.block.3"); a table is a layer of its own; what
+     * else has no number lives on the device. */
+    struct weight_home home;
+    char layer_name[64]; /* the last one's */
+    void **made;         /* owned: tensors not in the file that the back end reads in place */
     size_t n_made;
     struct buf problems; /* one per line */
     int n_problems;

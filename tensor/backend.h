@@ -17,6 +17,16 @@ struct scratch {
     size_t capacity, used, peak;
 };
 
+/* Where weights live. Those with a chain are streamed: they stay in host memory and pass through
+ * two buffers of the device layer by layer, each on its way while the one before it is computed
+ * with. A chain's layers are expected to be used in order, again and again; any other order is
+ * slower, not wrong. Model code does not see the difference. */
+struct weight_home {
+    int chain;      /* 0: on the device */
+    int layer;      /* those adopted one after the other with the same number are one layer */
+    bool is_pinned; /* the host memory is page-locked, so that copies need no processor */
+};
+
 /* An implementation embeds this as its first member. */
 struct backend {
     const struct backend_ops *ops;
@@ -24,6 +34,9 @@ struct backend {
     char device[128];     /* for logs: processor or GPU name with its main figures */
     enum dtype compute;   /* type of activations: F32 or BF16 */
     bool takes_quantised; /* adopt takes quantised matrices (tensor/quant.h) */
+    /* Of the matrices and tables that are adopted next; vectors and convolutions are small and live
+     * on the device. No effect where the device's memory is the host's (cpu). */
+    struct weight_home home;
     struct scratch scratch;
     struct error fault; /* the first one since the last sync */
 };

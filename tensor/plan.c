@@ -9,6 +9,8 @@
 
 /* Made-up addresses begin here, so that a tensor never looks absent. */
 #define PLAN_BASE ((char *)(uintptr_t)0x10000)
+/* Of streamed weights: above all scratch. */
+#define PLAN_STREAMED ((char *)(UINTPTR_MAX - (UINTPTR_MAX >> 2)))
 
 static struct plan *plan_of(struct backend *b) { return (struct plan *)b; }
 
@@ -38,6 +40,31 @@ static void *plan_alloc(struct backend *b, size_t bytes, struct error *err)
 
 static void plan_free(struct backend *b, void *memory) { (void)b, (void)memory; }
 
+/* f32 weights are rounded to bf16 when that is what is computed in. */
+static size_t device_bytes(const struct plan *p, struct tensor t)
+{
+    bool is_narrowed = t.dtype == DTYPE_F32 && p->backend.compute == DTYPE_BF16;
+    return is_narrowed ? tensor_bytes(t) / 2 : tensor_bytes(t);
+}
+
+static void stream(struct plan *p, struct tensor host)
+{
+    const struct weight_home *home = &p->backend.home;
+    bool is_same = home->chain == p->last.chain && home->layer == p->last.layer;
+    p->last_bytes = (is_same ? p->last_bytes : 0) + device_bytes(p, host);
+    p->last = *home;
+    p->streamed_bytes += device_bytes(p, host);
+    p->layer_bytes = p->last_bytes > p->layer_bytes ? p->last_bytes : p->layer_bytes;
+}
+
+/* An operation reads w: it is copied first when it is streamed. */
+static void fetch(struct backend *b, struct tensor w)
+{
+    if ((char *)w.data >= PLAN_STREAMED) {
+        plan_of(b)->streamed_moved += (double)device_bytes(plan_of(b), w);
+    }
+}
+
 static bool plan_adopt(struct backend *b, struct tensor host, enum weight_use use,
                        struct tensor *out, struct error *err)
 {
@@ -45,8 +72,12 @@ static bool plan_adopt(struct backend *b, struct tensor host, enum weight_use us
     struct plan *p = plan_of(b);
     p->n_weights += tensor_elements(host);
     p->weight_bytes += tensor_bytes(host);
+    bool is_streamed = b->home.chain != 0 && (use == WEIGHT_MATRIX || use == WEIGHT_TABLE);
+    if (is_streamed) {
+        stream(p, host);
+    }
     *out = host;
-    out->data = PLAN_BASE;
+    out->data = is_streamed ? PLAN_STREAMED : PLAN_BASE;
     out->is_packed = use == WEIGHT_MATRIX || use == WEIGHT_CONV;
     out->dtype = use == WEIGHT_VECTOR ? DTYPE_F32 : host.dtype;
     return true;
@@ -74,6 +105,7 @@ static void plan_linear(struct backend *b, struct tensor out, struct tensor x, s
                         struct tensor bias, enum activation act)
 {
     (void)bias, (void)act;
+    fetch(b, w);
     COUNT(2 * elements(out) * (double)w.dims[1], out, x, w);
 }
 
@@ -92,6 +124,13 @@ static void plan_attention(struct backend *b, struct tensor out, struct tensor q
 }
 
 static void plan_unary(struct backend *b, struct tensor out, struct tensor x) { COUNT(0, out, x); }
+
+/* Of a streamed table a window is counted, though all of it is copied: it is a small one. */
+static void plan_copy(struct backend *b, struct tensor out, struct tensor x)
+{
+    fetch(b, x);
+    COUNT(0, out, x);
+}
 
 static void plan_binary(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
 {
@@ -155,7 +194,7 @@ static void plan_affine(struct backend *b, struct tensor out, struct tensor x, f
 
 static void plan_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids)
 {
-    (void)table;
+    fetch(b, table);
     COUNT(0, out, out, ids); /* reads as many rows as it writes */
 }
 
@@ -182,7 +221,7 @@ static const struct backend_ops PLAN_OPS = {
     .axpy = plan_axpy,
     .affine = plan_affine,
     .embed = plan_embed,
-    .copy = plan_unary,
+    .copy = plan_copy,
     .to_rgb8 = plan_unary,
 };
 
@@ -200,7 +239,7 @@ void plan_init(struct plan *p, enum dtype compute)
 
 void plan_reset(struct plan *p)
 {
-    p->flops = p->bytes_moved = 0;
+    p->flops = p->bytes_moved = p->streamed_moved = 0;
     p->n_ops = 0;
     p->backend.scratch.used = p->backend.scratch.peak = 0;
 }

@@ -11,6 +11,12 @@ struct plan {
     int64_t n_ops;
     int64_t n_weights;   /* parameters adopted */
     size_t weight_bytes; /* in the form they were given */
+    /* Streamed weights in the type that a device would have them in: all, the largest layer, and
+     * what was copied to the device for operations. */
+    size_t streamed_bytes, layer_bytes;
+    double streamed_moved;
+    struct weight_home last; /* of the layer being adopted */
+    size_t last_bytes;
     /* backend.scratch.peak: bytes of step memory */
 };
 

@@ -43,9 +43,21 @@ void runtime_plant_failure(cudaError_t error, int after_kernels, bool is_sticky)
 /* Counts since the start of the process. */
 struct runtime_counters {
     uint64_t launches, graph_launches, mallocs, host_syncs;
+    size_t peak_bytes; /* allocated on any one device, since runtime_reset_peak() */
 };
 
 struct runtime_counters runtime_counters(void);
+void runtime_reset_peak(void);
+
+/* What streams really did, in the order in which it ran. */
+struct runtime_event {
+    int stream; /* the same number for the same stream */
+    enum { RUNTIME_KERNEL, RUNTIME_COPY, RUNTIME_OTHER } kind;
+};
+
+/* Begin to note events; end, and get them: they are valid until the next begin. */
+void runtime_log_begin(void);
+size_t runtime_log_end(const struct runtime_event **events);
 
 /* --- launching --------------------------------------------------------------------------------*/
 

@@ -306,6 +306,13 @@ cudaError_t cudaProfilerStop(void) { return cudaSuccess; }
 void runtime_count_sync(void) { counters.host_syncs++; }
 void runtime_count_malloc(void) { counters.mallocs++; }
 void runtime_count_graph(void) { counters.graph_launches++; }
+void runtime_reset_peak(void) { counters.peak_bytes = 0; }
+
+void runtime_note_peak(size_t bytes)
+{
+    if (bytes > counters.peak_bytes)
+        counters.peak_bytes = bytes;
+}
 
 struct runtime_counters runtime_counters(void)
 {

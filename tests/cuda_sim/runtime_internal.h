@@ -55,7 +55,7 @@ struct CUevent_st {
 struct CUstream_st {
     struct CUstream_st *next; /* in the list of all streams */
     struct queue queue;
-    int device;
+    int device, number;
     bool is_busy;      /* its first work runs right now, without the lock */
     bool is_temporary; /* made for a branch of a graph; freed when empty */
     struct CUgraph_st *capture;
@@ -97,6 +97,7 @@ cudaError_t runtime_take_error(int device);
 void runtime_count_sync(void);
 uint64_t runtime_launches(void); /* runtime_kernel.c */
 void runtime_count_malloc(void);
+void runtime_note_peak(size_t bytes);
 void runtime_count_graph(void);
 
 /* --- runtime_stream.c ------------------------------------------------------------------------*/

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PINNED = 256 };
+enum { MAX_PINNED = 4096 };
 
 static struct {
     const char *base;
@@ -29,6 +29,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     if (bytes > runtime_options()->memory_bytes - vgpu_allocated(device))
         return runtime_leave(cudaErrorMemoryAllocation);
     *memory = vgpu_malloc(device, bytes);
+    runtime_note_peak(vgpu_allocated(device));
     return runtime_leave(*memory ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 

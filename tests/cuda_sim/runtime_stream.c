@@ -131,9 +131,50 @@ static void stream_unlink(struct CUstream_st *stream)
     free(stream);
 }
 
+static struct {
+    struct runtime_event *events; /* owned */
+    size_t n, capacity;
+    bool is_on;
+} event_log;
+
+static void log_event(const struct CUstream_st *stream, const struct work *work)
+{
+    if (!event_log.is_on)
+        return;
+    if (event_log.n == event_log.capacity) {
+        event_log.capacity = 2 * event_log.capacity + 1024;
+        event_log.events = realloc(event_log.events, event_log.capacity * sizeof *event_log.events);
+        if (!event_log.events)
+            abort();
+    }
+    event_log.events[event_log.n++] =
+        (struct runtime_event){stream->number, work->kind == WORK_KERNEL ? RUNTIME_KERNEL
+                                               : work->kind == WORK_COPY ? RUNTIME_COPY
+                                                                         : RUNTIME_OTHER};
+}
+
+void runtime_log_begin(void)
+{
+    runtime_lock();
+    event_log.n = 0;
+    event_log.is_on = true;
+    runtime_unlock();
+}
+
+size_t runtime_log_end(const struct runtime_event **events)
+{
+    runtime_lock();
+    event_log.is_on = false;
+    *events = event_log.events;
+    size_t n = event_log.n;
+    runtime_unlock();
+    return n;
+}
+
 static void stream_step(struct CUstream_st *stream)
 {
     struct work *work = stream->queue.first;
+    log_event(stream, work);
     stream->is_busy = true;
     cudaError_t error = work_run(work, stream->device);
     if (error)
@@ -234,7 +275,9 @@ cudaError_t stream_enqueue(cudaStream_t stream, struct work *work)
 struct CUstream_st *stream_new(int device)
 {
     struct CUstream_st *stream = allocate(sizeof *stream);
+    static int n_made;
     stream->device = device;
+    stream->number = ++n_made;
     stream->next = streams;
     streams = stream;
     return stream;

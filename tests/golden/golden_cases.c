@@ -1,10 +1,11 @@
 /* Runs the pipeline on every case of a goldens folder and compares each tensor and picture.
  *
- *     golden_cases MODELS_DIR GOLDENS_DIR [CASE...]
+ *     golden_cases MODELS_DIR GOLDENS_DIR [stream=WHAT] [CASE...]
  *
- * cases.json gives the wish and the tolerances, CASE.safetensors the tensors of the reference.
- * Cases whose model is not in MODELS_DIR are skipped and counted. One line per case; every
- * comparison that fails is listed with its error and bound. */
+ * WHAT: of "text", "transformer" and "pinned" those that hold, joined by commas (struct
+ * flux_memory). cases.json gives the wish and the tolerances, CASE.safetensors the tensors of the
+ * reference. Cases whose model is not in MODELS_DIR are skipped and counted. One line per case;
+ * every comparison that fails is listed with its error and bound. */
 #include "tests/golden/backend.h"
 
 #include <math.h>
@@ -263,13 +264,14 @@ static bool is_bf16(const struct json *c)
 }
 
 /* Number of failures. */
-static int run_case(const struct json *c, const char *model_dir, const char *dir)
+static int run_case(const struct json *c, const char *model_dir, const char *dir,
+                    struct flux_memory memory)
 {
     struct backend *b = NULL;
     struct flux *f = NULL;
     struct wish w = {0};
     struct flux_result result = {0};
-    struct flux_load load = {0};
+    struct flux_load load = {.memory = memory};
     struct flux_dump *dump = flux_dump_new();
     struct flux_hooks hooks = {.dump = dump};
     struct error err = {0};
@@ -306,20 +308,27 @@ static int run_case(const struct json *c, const char *model_dir, const char *dir
     return failures;
 }
 
-static bool is_wanted(const char *id, int argc, char **argv)
+static bool is_wanted(const char *id, int first, int argc, char **argv)
 {
-    for (int i = 3; i < argc; i++) {
+    for (int i = first; i < argc; i++) {
         if (strcmp(argv[i], id) == 0) {
             return true;
         }
     }
-    return argc <= 3;
+    return argc <= first;
+}
+
+static struct flux_memory read_memory(const char *what)
+{
+    return (struct flux_memory){.streams_text_encoders = strstr(what, "text") != NULL,
+                                .streams_transformer = strstr(what, "transformer") != NULL,
+                                .is_pinned = strstr(what, "pinned") != NULL};
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 3) {
-        fprintf(stderr, "usage: golden_cases MODELS_DIR GOLDENS_DIR [CASE...]\n");
+        fprintf(stderr, "usage: golden_cases MODELS_DIR GOLDENS_DIR [stream=WHAT] [CASE...]\n");
         return 2;
     }
     struct error err = {0};
@@ -330,10 +339,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    int passed = 0, failed = 0, skipped = 0;
+    int passed = 0, failed = 0, skipped = 0, first = 3;
+    struct flux_memory memory = {0};
+    if (argc > first && strncmp(argv[first], "stream=", 7) == 0) {
+        memory = read_memory(argv[first++]);
+    }
     for (const struct json *c = json_first(json_get(cases, "cases")); c != NULL; c = json_next(c)) {
         const char *id = json_string(json_get(c, "id"));
-        if (!is_wanted(id, argc, argv)) {
+        if (!is_wanted(id, first, argc, argv)) {
             continue;
         }
         char *model = xasprintf("%s/%s", argv[1], json_string(json_get(c, "model")));
@@ -341,7 +354,7 @@ int main(int argc, char **argv)
             printf("skip %s: no %s\n", id, model);
             skipped++;
         } else {
-            int failures = run_case(c, model, argv[2]);
+            int failures = run_case(c, model, argv[2], memory);
             printf("%s %s\n", failures == 0 ? "ok  " : "FAIL", id);
             passed += failures == 0;
             failed += failures != 0;
