@@ -40,28 +40,28 @@ static void *plan_alloc(struct backend *b, size_t bytes, struct error *err)
 
 static void plan_free(struct backend *b, void *memory) { (void)b, (void)memory; }
 
-/* f32 weights are rounded to bf16 when that is what is computed in. */
-static size_t device_bytes(const struct plan *p, struct tensor t)
+/* f32 matrices are rounded to bf16 when that is what is computed in; tables stay as they are. */
+static size_t device_bytes(const struct plan *p, struct tensor t, bool is_table)
 {
-    bool is_narrowed = t.dtype == DTYPE_F32 && p->backend.compute == DTYPE_BF16;
+    bool is_narrowed = t.dtype == DTYPE_F32 && p->backend.compute == DTYPE_BF16 && !is_table;
     return is_narrowed ? tensor_bytes(t) / 2 : tensor_bytes(t);
 }
 
-static void stream(struct plan *p, struct tensor host)
+static void stream(struct plan *p, struct tensor host, bool is_table)
 {
     const struct weight_home *home = &p->backend.home;
     bool is_same = home->chain == p->last.chain && home->layer == p->last.layer;
-    p->last_bytes = (is_same ? p->last_bytes : 0) + device_bytes(p, host);
+    p->last_bytes = (is_same ? p->last_bytes : 0) + device_bytes(p, host, is_table);
     p->last = *home;
-    p->streamed_bytes += device_bytes(p, host);
+    p->streamed_bytes += device_bytes(p, host, is_table);
     p->layer_bytes = p->last_bytes > p->layer_bytes ? p->last_bytes : p->layer_bytes;
 }
 
 /* An operation reads w: it is copied first when it is streamed. */
-static void fetch(struct backend *b, struct tensor w)
+static void fetch(struct backend *b, struct tensor w, bool is_table)
 {
     if ((char *)w.data >= PLAN_STREAMED) {
-        plan_of(b)->streamed_moved += (double)device_bytes(plan_of(b), w);
+        plan_of(b)->streamed_moved += (double)device_bytes(plan_of(b), w, is_table);
     }
 }
 
@@ -74,7 +74,7 @@ static bool plan_adopt(struct backend *b, struct tensor host, enum weight_use us
     p->weight_bytes += tensor_bytes(host);
     bool is_streamed = b->home.chain != 0 && (use == WEIGHT_MATRIX || use == WEIGHT_TABLE);
     if (is_streamed) {
-        stream(p, host);
+        stream(p, host, use == WEIGHT_TABLE);
     }
     *out = host;
     out->data = is_streamed ? PLAN_STREAMED : PLAN_BASE;
@@ -105,7 +105,7 @@ static void plan_linear(struct backend *b, struct tensor out, struct tensor x, s
                         struct tensor bias, enum activation act)
 {
     (void)bias, (void)act;
-    fetch(b, w);
+    fetch(b, w, false);
     COUNT(2 * elements(out) * (double)w.dims[1], out, x, w);
 }
 
@@ -128,7 +128,7 @@ static void plan_unary(struct backend *b, struct tensor out, struct tensor x) { 
 /* Of a streamed table a window is counted, though all of it is copied: it is a small one. */
 static void plan_copy(struct backend *b, struct tensor out, struct tensor x)
 {
-    fetch(b, x);
+    fetch(b, x, true);
     COUNT(0, out, x);
 }
 
@@ -194,7 +194,7 @@ static void plan_affine(struct backend *b, struct tensor out, struct tensor x, f
 
 static void plan_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids)
 {
-    fetch(b, table);
+    fetch(b, table, true);
     COUNT(0, out, out, ids); /* reads as many rows as it writes */
 }
 
