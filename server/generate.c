@@ -210,8 +210,10 @@ static bool generate(struct run *r, struct error *err)
     load_options_warn(load);
     if (!generate_options_format(r->options.output, &format, err) ||
         !find_model(&r->model_dir, r->options.model_path, content, err) ||
-        !backends_open(&r->backend, &r->options.backend, err) ||
-        !flux_open_as(&r->model, r->backend, r->model_dir.data, load, err))
+        !backends_open(&r->backend, &r->options.backend, err))
+        return false;
+    load_options_warn_backend(&r->options.load_wish, r->backend->name);
+    if (!flux_open_as(&r->model, r->backend, r->model_dir.data, load, err))
         return false;
     interrupt_defer(r->interrupt);
     if (!make_spec(r, &spec, err) || !compute(r, &spec, err) || !write_images(r, format, err))

@@ -2,6 +2,7 @@
 #include "server/load_options.h"
 
 #include <ctype.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -36,6 +37,9 @@ bool load_options_read(struct flux_load *load, const struct load_wish *wish, str
     load->memory.vae_tile_px = wish->vae_tile_px > 0 ? wish->vae_tile_px
                                : wish->tiles_vae     ? FLUX_TILE_OF_MODEL
                                                      : 0;
+    load->memory.streams_text_encoders = wish->offloads_text;
+    load->memory.streams_transformer = wish->offloads_layers;
+    load->memory.is_pinned = wish->pins;
     if (!read_file(&load->transformer_path, "--transformer-path", wish->transformer_path, err) ||
         !read_file(&load->vae_path, "--vae-path", wish->vae_path, err))
         return false;
@@ -49,6 +53,22 @@ bool load_options_read(struct flux_load *load, const struct load_wish *wish, str
                       "--num-layers '%s': must be D,S, as in 1,2 for one double and two single "
                       "blocks of the transformer",
                       wish->num_layers);
+}
+
+void load_options_warn_backend(const struct load_wish *wish, const char *backend)
+{
+    bool is_cpu = strcmp(backend, "cpu") == 0;
+    if (is_cpu && wish->offloads_text)
+        log_warning("--text-encoder-cpu-offload: no effect, the cpu back end has all weights in "
+                    "host memory");
+    if (is_cpu && wish->offloads_layers)
+        log_warning("--dit-layerwise-offload: no effect, the cpu back end has all weights in host "
+                    "memory");
+    if (is_cpu && wish->pins)
+        log_warning("--pin-cpu-memory: no effect, the cpu back end copies nothing to a device");
+    else if (wish->pins && !wish->offloads_text && !wish->offloads_layers)
+        log_warning("--pin-cpu-memory: no effect without --text-encoder-cpu-offload or "
+                    "--dit-layerwise-offload");
 }
 
 void load_options_warn(const struct flux_load *load)

@@ -9,6 +9,16 @@
     "or any directory with configs; nothing is downloaded but configs (default auto)"
 #define NUM_LAYERS_HELP \
     "only the first D double and S single blocks of the transformer (default: all)"
+#define TEXT_OFFLOAD_HELP                                                                          \
+    "keep both text encoders in host memory and bring them to the device layer by layer for each " \
+    "prompt; no effect on the CPU"
+#define LAYERWISE_OFFLOAD_HELP                                                                \
+    "the same for the transformer's blocks, in every step: a model of any size fits, at the " \
+    "speed "                                                                                  \
+    "of the bus; no effect on the CPU"
+#define PIN_HELP                                                                                   \
+    "page-lock that host memory, so that a layer is copied while the one before it computes; has " \
+    "an effect with either of these"
 #define VAE_TILING_HELP                                                                          \
     "decode and encode pictures in overlapping tiles as large as the autoencoder was made for, " \
     "1024 "                                                                                      \
@@ -37,6 +47,7 @@ enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 struct load_wish {
     int format, quantization;
     const char *num_layers; /* "D,S" or NULL */
+    bool offloads_text, offloads_layers, pins;
     bool tiles_vae;
     int64_t vae_tile_px;                     /* 0: not given */
     const char *transformer_path, *vae_path; /* files, or NULL */
@@ -46,6 +57,9 @@ struct load_wish {
  * blocks, whether tiles of that size are possible, and what is in the file, is flux_open_as'
  * question. */
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err);
+
+/* Say which of the options have no effect on a back end ("cpu" or "cuda"): one warning each. */
+void load_options_warn_backend(const struct load_wish *wish, const char *backend);
 
 /* Warn that pictures of random weights show nothing. */
 void load_options_warn(const struct flux_load *load);

@@ -48,11 +48,12 @@ static const struct option OPTIONS[] = {
              "device is used)"},
     {"--device-id", NULL, "N", ARG_INT, AT(backend.device_id), 0, 63, .env = "FLUXSERVE_DEVICE_ID",
      .help = "the first of the CUDA devices to use (default 0)"},
-    {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(offload_text_encoder),
-     .env = "FLUXSERVE_TEXT_ENCODER_CPU_OFFLOAD",
-     .help = "accepted with a warning: text encoders stay where the back end computes"},
-    {"--pin-cpu-memory", NULL, NULL, ARG_FLAG, AT(pin_memory), .env = "FLUXSERVE_PIN_CPU_MEMORY",
-     .help = "accepted with a warning: no back end pins host memory"},
+    {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_text),
+     .env = "FLUXSERVE_TEXT_ENCODER_CPU_OFFLOAD", .help = TEXT_OFFLOAD_HELP},
+    {"--dit-layerwise-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_layers),
+     .env = "FLUXSERVE_DIT_LAYERWISE_OFFLOAD", .help = LAYERWISE_OFFLOAD_HELP},
+    {"--pin-cpu-memory", NULL, NULL, ARG_FLAG, AT(load_wish.pins),
+     .env = "FLUXSERVE_PIN_CPU_MEMORY", .help = PIN_HELP},
     {"--vae-tiling", NULL, NULL, ARG_FLAG, AT(load_wish.tiles_vae), .env = "FLUXSERVE_VAE_TILING",
      .help = VAE_TILING_HELP},
     {"--vae-tile-size", NULL, "PIXELS", ARG_INT, AT(load_wish.vae_tile_px), 1, FLUX_MAX_SIDE_PX,
@@ -167,12 +168,5 @@ void options_warn(const struct server_options *o, const char *backend)
     if (is_cpu && o->backend.device_id > 0)
         log_warning("--device-id %lld: no effect, the cpu back end uses no GPU",
                     (long long)o->backend.device_id);
-    if (o->offload_text_encoder)
-        log_warning("--text-encoder-cpu-offload: no effect, %s",
-                    is_cpu ? "the cpu back end computes everything on the CPU"
-                           : "the cuda back end keeps the text encoders on the device");
-    if (o->pin_memory)
-        log_warning("--pin-cpu-memory: no effect, %s",
-                    is_cpu ? "the cpu back end copies nothing to a device"
-                           : "the cuda back end does not pin host memory");
+    load_options_warn_backend(&o->load_wish, backend);
 }

@@ -16,7 +16,6 @@ struct server_options {
     int64_t port;
     struct backends_wish backend;
     int64_t num_gpus;
-    bool offload_text_encoder, pin_memory;
     struct images_limits limits;
     int64_t max_queue, max_body_bytes, max_connections, timeout_s;
     int64_t store_images, store_bytes;

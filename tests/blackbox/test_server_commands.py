@@ -11,6 +11,7 @@ from PIL import Image
 
 from conftest import FLUXSERVE, MODEL, ROOT
 
+MEMORY = ["--text-encoder-cpu-offload", "--dit-layerwise-offload", "--pin-cpu-memory"]
 TUTORIAL = ["--text-encoder-cpu-offload", "--pin-cpu-memory", "--num-gpus", "1"]
 
 
@@ -28,6 +29,14 @@ def test_tutorials_arguments_are_accepted_with_a_warning_each(start_server):
                     if f"WARNING worker {option}" in line]
         assert len(warnings) == 1
     assert f"fluxserve running on http://0.0.0.0:{server.port} (Press CTRL+C" in server.log()
+
+
+def test_options_for_a_device_say_that_the_cpu_has_none(tmp_path):
+    done = run("generate", "--prompt", "x", "--model-path", MODEL, "--width", "64", "--height", "64",
+               "--steps", "1", "--backend", "cpu", "--output", tmp_path / "x.png", *MEMORY)
+    assert done.returncode == 0, done.stderr
+    for option in MEMORY:
+        assert len([line for line in done.stderr.splitlines() if f"{option}: no effect" in line]) == 1
 
 
 def test_a_server_decodes_in_tiles(start_server):

@@ -42,7 +42,8 @@ static void tutorials_arguments_are_accepted(void **state)
                                                 "--num-gpus", "1", "--port", "30000", "--host",
                                                 "0.0.0.0"}));
     assert_string_equal(o.model_path, "black-forest-labs/FLUX.1-dev");
-    assert_true(o.offload_text_encoder && o.pin_memory && o.gave_num_gpus);
+    assert_true(o.load.memory.streams_text_encoders && o.load.memory.is_pinned &&
+                !o.load.memory.streams_transformer && o.gave_num_gpus);
     assert_int_equal(o.port, 30000);
     assert_string_equal(o.host, "0.0.0.0");
     assert_int_equal(o.backend.kind, BACKENDS_AUTO);
