@@ -6,6 +6,7 @@
 #include "client/ab.h"
 #include "client/capacity.h"
 #include "client/compare.h"
+#include "client/determinism.h"
 #include "client/extract.h"
 #include "client/options.h"
 #include "client/profile.h"
@@ -25,6 +26,7 @@ static void print_help(void)
          "  ab               run against two servers in turn and tell whether one is slower\n"
          "  sweep            make a run at every combination of values of options\n"
          "  capacity         find the highest load at which objectives hold\n"
+         "  determinism      tell whether the same seed gives the same pictures\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -32,8 +34,9 @@ static void print_help(void)
          "\n"
          "fluxperf COMMAND --help explains a command; fluxperf --version prints the version.\n"
          "\n"
-         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage; for compare and ab\n"
-         "also 3 regressed, 4 inconclusive, 5 not comparable.");
+         "Exit codes: 0 done, 1 the run or any request failed, 2 wrong usage; ab, compare, "
+         "capacity\n"
+         "and determinism have more, which their help explains.");
 }
 
 static int fail_with(const struct error *err, const char *help)
@@ -132,6 +135,7 @@ static const struct {
     {"ab", ab_main, ab_help},
     {"sweep", sweep_main, sweep_help},
     {"capacity", capacity_main, capacity_help},
+    {"determinism", determinism_main, determinism_help},
     {"compare", compare_main, compare_help},
     {"plot", report_html_plot_main, report_html_plot_help},
 };
@@ -164,11 +168,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "fluxperf: error: unknown command '%s'\n", command);
     else
         fputs("fluxperf: error: no command given\n", stderr);
-    fputs("fluxperf: commands are profile, repeat, ab, sweep, capacity, compare, plot, "
-          "extract-images and "
-          "tokenize; "
-          "see "
-          "fluxperf --help\n",
-          stderr);
+    fputs("fluxperf: fluxperf --help lists the commands\n", stderr);
     return 2;
 }
