@@ -19,19 +19,18 @@
 #define MAX_REDIRECTS 10L
 #define IDLE_MS 60000 /* poll again at least so often when nothing is due */
 
-/* Exchanges to be hung up on purpose, their requests sent in full, in the order of that. The delay
- * is the same for all of a run, so that the first is always the next. */
-struct drops {
-    struct exchange *first, *last;
-};
-
 struct http {
     CURLM *multi;
     const struct request_target *target;
     struct http_options options;
     int timer;
     struct record *canceled; /* list: given up, to be returned by wait */
-    struct drops drops;
+    /* Exchanges to be hung up on purpose, in the order in which they were sent in full. The delay
+     * is the same for all of a run, so that the first is always the next. */
+    struct drops {
+        struct exchange *first, *last;
+    } drops;
+    bool has_shared; /* an HTTP/2 connection without TLS was begun and nothing broke since */
 };
 
 /* The library's side of a record in flight. */
@@ -137,10 +136,24 @@ static size_t on_body(char *data, size_t one, size_t size, void *self)
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
-static void set_common(CURL *easy, const char *url, int64_t timeout_ms)
+static void set_connect(CURL *easy, const struct request_connect *connect)
+{
+    curl_easy_setopt(
+        easy, CURLOPT_HTTP_VERSION,
+        (long)(connect->is_http2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1));
+    /* wait for a connection that can be shared instead of opening another */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)connect->is_http2);
+    if (connect->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, connect->ca_file);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, (long)!connect->is_insecure);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, connect->is_insecure ? 0L : 2L);
+}
+
+static void set_common(CURL *easy, const char *url, const struct request_connect *connect,
+                       int64_t timeout_ms)
 {
     curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    set_connect(easy, connect);
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
@@ -168,6 +181,19 @@ static struct curl_slist *make_list(const struct request_headers *headers)
     return curl_slist_append(list, "Expect:"); /* never wait for "100 Continue" */
 }
 
+/* libcurl 7.88 breaks a shared connection on which it relies on prior knowledge again; what is
+ * asked for as plain HTTP/2 it sends there unharmed. */
+static void set_version(struct http *h, CURL *easy, const char *url)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num >> 8;
+    if (!h->target->connect.is_http2 || version != 0x0758 || !h->options.is_pooled ||
+        strncasecmp(url, "http://", 7) != 0)
+        return;
+    if (h->has_shared)
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_0);
+    h->has_shared = true;
+}
+
 static void start(void *self, struct record *r)
 {
     struct http *h = self;
@@ -184,7 +210,7 @@ static void start(void *self, struct record *r)
         abort(); /* out of memory */
 
     CURL *easy = x->easy;
-    set_common(easy, h->target->urls[r->url], h->options.timeout_ms);
+    set_common(easy, h->target->urls[r->url], &h->target->connect, h->options.timeout_ms);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -203,6 +229,7 @@ static void start(void *self, struct record *r)
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     }
+    set_version(h, easy, h->target->urls[r->url]);
     r->start_ns = clock_now_ns();
     curl_multi_add_handle(h->multi, easy);
     int n_running;
@@ -211,29 +238,24 @@ static void start(void *self, struct record *r)
 
 static enum transfer classify(CURLcode code, const struct exchange *x)
 {
-    bool is_sent = x->record->send_end_ns > 0;
-    switch (code) {
-    case CURLE_OK:
+    static const enum transfer PLAIN[CURL_LAST] = {
+        [CURLE_COULDNT_RESOLVE_HOST] = TRANSFER_NO_HOST,
+        [CURLE_COULDNT_RESOLVE_PROXY] = TRANSFER_NO_HOST,
+        [CURLE_COULDNT_CONNECT] = TRANSFER_NO_CONNECT,
+        [CURLE_GOT_NOTHING] = TRANSFER_DISCONNECTED,
+        [CURLE_RECV_ERROR] = TRANSFER_DISCONNECTED,
+        [CURLE_SEND_ERROR] = TRANSFER_DISCONNECTED,
+        [CURLE_PARTIAL_FILE] = TRANSFER_DISCONNECTED,
+        [CURLE_OPERATION_TIMEDOUT] = TRANSFER_TIMEOUT,
+    };
+    if (code == CURLE_OK)
         return TRANSFER_DONE;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-        return TRANSFER_NO_HOST;
-    case CURLE_COULDNT_CONNECT: /* after sending: the second try of the library */
-        return is_sent && x->record->status == 0 ? TRANSFER_DISCONNECTED : TRANSFER_NO_CONNECT;
-    case CURLE_ABORTED_BY_CALLBACK:
-        return x->is_broken ? TRANSFER_DISCONNECTED : TRANSFER_FAILED;
-    case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_PARTIAL_FILE:
-        return TRANSFER_DISCONNECTED;
-    case CURLE_OPERATION_TIMEDOUT:
-        return TRANSFER_TIMEOUT;
-    case CURLE_WRITE_ERROR:
-        return x->is_oversized ? TRANSFER_OVERSIZED : TRANSFER_FAILED;
-    default:
-        return TRANSFER_FAILED;
-    }
+    bool is_unanswered = x->record->send_end_ns > 0 && x->record->status == 0;
+    if (x->is_broken || (code == CURLE_COULDNT_CONNECT && is_unanswered))
+        return TRANSFER_DISCONNECTED; /* the second try of the library after sending */
+    if (x->is_oversized)
+        return TRANSFER_OVERSIZED;
+    return PLAIN[code] != TRANSFER_DONE ? PLAIN[code] : TRANSFER_FAILED;
 }
 
 static int64_t info_ns(CURL *easy, CURLINFO info)
@@ -279,7 +301,14 @@ static struct record *finish(struct http *h, CURL *easy, CURLcode code)
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
     struct exchange *x = (struct exchange *)(void *)private;
     struct record *r = x->record;
+    long version = 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
     r->transfer = classify(code, x);
+    h->has_shared = h->has_shared && code == CURLE_OK;
+    if (code == CURLE_OK && h->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0) {
+        r->transfer = TRANSFER_FAILED;
+        r->transfer_text = xstrdup("the server does not speak HTTP/2");
+    }
     if (code != CURLE_OK || r->end_ns == 0)
         r->end_ns = clock_now_ns();
     if (code != CURLE_OK)
@@ -307,18 +336,16 @@ static int64_t next_drop_ns(const struct http *h)
     return x ? x->record->send_end_ns + x->record->drop_after_ns : INT64_MAX;
 }
 
-/* Hang up one whose time has come, or NULL. Its connection is closed, as the server would see a
- * user leave. */
+/* Hang up one whose time has come, or NULL. The server sees a user leave. */
 static struct record *drop_due(struct http *h)
 {
     if (next_drop_ns(h) > clock_now_ns())
         return NULL;
-    struct exchange *x = h->drops.first;
-    struct record *r = x->record;
+    struct record *r = h->drops.first->record;
     r->transfer = TRANSFER_DROPPED;
     r->end_ns = clock_now_ns();
-    read_setup_times(r, x->easy);
-    detach(h, x);
+    read_setup_times(r, h->drops.first->easy);
+    detach(h, h->drops.first);
     return r;
 }
 
@@ -382,6 +409,10 @@ static void wake(void *self) { curl_multi_wakeup(((struct http *)self)->multi); 
 bool http_open(struct http **out, const struct request_target *target,
                const struct http_options *options, struct error *err)
 {
+    if (target->connect.is_http2 &&
+        !(curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2))
+        return fail_field(err, "--http-version",
+                          "--http-version 2: the HTTP library %s has no HTTP/2", curl_version());
     struct http *h = xcalloc(1, sizeof *h);
     h->target = target;
     h->options = *options;
@@ -392,7 +423,8 @@ bool http_open(struct http **out, const struct request_target *target,
         return fail(err, ERR_MEMORY, "can't set up the HTTP library");
     }
     curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
-    curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    curl_multi_setopt(h->multi, CURLMOPT_PIPELINING,
+                      (long)(target->connect.is_http2 ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING));
     *out = h;
     return true;
 }
@@ -432,15 +464,15 @@ static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, cur
     return atomic_load((const atomic_bool *)self); /* not 0 ends the transfer */
 }
 
-bool http_fetch(const char *url, const struct request_headers *headers, const struct buf *body,
-                int64_t timeout_ms, const atomic_bool *cancel_flag, struct buf *out, int *status,
-                struct error *err)
+bool http_fetch(const char *url, const struct request_connect *connect,
+                const struct request_headers *headers, const struct buf *body, int64_t timeout_ms,
+                const atomic_bool *cancel_flag, struct buf *out, int *status, struct error *err)
 {
     CURL *easy = curl_easy_init();
     if (!easy)
         return fail(err, ERR_MEMORY, "can't set up the HTTP library");
     struct curl_slist *list = make_list(headers);
-    set_common(easy, url, timeout_ms);
+    set_common(easy, url, connect, timeout_ms);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_fetched);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);

@@ -1,5 +1,6 @@
 /* HTTP through libcurl: the only file that knows the library. Many requests at once behind
- * `struct transport` (HTTP/1.1, kept-alive connections, no proxies from the environment), and a
+ * `struct transport` (HTTP/1.1 over kept-alive connections or HTTP/2 over one, no proxies from the
+ * environment), and a
  * blocking fetch for everything that is not measured. */
 #pragma once
 
@@ -32,9 +33,9 @@ void http_close(struct http *h); /* NULL is fine; nothing may be in flight */
  * request_start is taken just before the library gets the request, connecting included. */
 struct transport http_transport(struct http *h);
 
-/* One blocking exchange outside the measurement. body NULL is a GET. Appends the answer's body to
- * out and sets *status; failing to get any answer is ERR_IO. Safe from any thread. cancel may be
- * NULL; when it turns true the exchange ends with ERR_CANCELED. */
-bool http_fetch(const char *url, const struct request_headers *headers, const struct buf *body,
-                int64_t timeout_ms, const atomic_bool *cancel, struct buf *out, int *status,
-                struct error *err);
+/* One blocking exchange outside the measurement. body NULL is a GET. Appends
+ * the answer's body to out and sets *status; failing to get any answer is ERR_IO. Safe from any
+ * thread. cancel may be NULL; when it turns true the exchange ends with ERR_CANCELED. */
+bool http_fetch(const char *url, const struct request_connect *connect,
+                const struct request_headers *headers, const struct buf *body, int64_t timeout_ms,
+                const atomic_bool *cancel, struct buf *out, int *status, struct error *err);

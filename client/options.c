@@ -1,9 +1,11 @@
 #include "client/options.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "client/edit.h"
@@ -281,6 +283,11 @@ static bool check_output(struct options *o, struct error *err)
 
 static bool make_target(struct options *o, struct error *err)
 {
+    if (o->tls_insecure && o->tls_ca_file)
+        return fail_option(err, "--tls-insecure", "and --tls-ca-file exclude each other");
+    if (o->tls_ca_file && access(o->tls_ca_file, R_OK) != 0)
+        return fail_field(err, "--tls-ca-file", "--tls-ca-file %s: %s", o->tls_ca_file,
+                          strerror(errno));
     static const char *const LOCAL[] = {"http://localhost:8000"};
     size_t n = o->urls.n_items ? o->urls.n_items : 1;
     const char *const *bases = o->urls.n_items ? o->urls.items : LOCAL;
@@ -307,6 +314,8 @@ static bool make_target(struct options *o, struct error *err)
         if (!fields_parse(&o->extra, o->extra_inputs.items[i], err))
             return error_prefix(err, "--extra-inputs");
     }
+    o->target.connect =
+        (struct request_connect){o->http_version == 1, o->tls_insecure, o->tls_ca_file};
     return !o->kind->takes_images || edit_check_extra(&o->extra, err) ||
            error_prefix(err, "--extra-inputs");
 }

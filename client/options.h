@@ -27,7 +27,10 @@ struct options {
     struct arg_list extra_inputs, headers;
     const char *api_key;
     double request_timeout_s;
-    int connection_reuse; /* 0 pooled, 1 never */
+    int connection_reuse; /* 0 pooled, 1 never, 2 sticky-user-sessions */
+    int http_version;     /* 0: 1.1, 1: 2 */
+    const char *tls_ca_file;
+    bool tls_insecure;
     double wait_timeout_s, wait_interval_s;
     int wait_mode; /* enum wait_mode */
 

@@ -50,8 +50,9 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
     }
     buf_puts(&address, url);
     int status = 0;
-    bool ok = http_fetch(address.data, &s->options.context.target->extra, NULL,
-                         s->options.fetch_timeout_ms, &s->hurry, out, &status, err);
+    bool ok = http_fetch(address.data, &s->options.context.target->connect,
+                         &s->options.context.target->extra, NULL, s->options.fetch_timeout_ms,
+                         &s->hurry, out, &status, err);
     if (ok && (status < 200 || status > 299))
         ok = fail(err, ERR_IO, "GET %s: status %d", address.data, status);
     buf_free(&address);

@@ -27,6 +27,7 @@ static void put_double(struct json *o, const char *key, double value)
 
 static struct json *endpoint_of(const struct options *o)
 {
+    static const char *const REUSE[] = {"pooled", "never", "sticky-user-sessions"};
     struct json *endpoint = json_new_object(), *urls = json_new_array();
     for (size_t i = 0; i < o->urls.n_items; i++)
         json_push(urls, json_new_string(o->urls.items[i]));
@@ -43,7 +44,13 @@ static struct json *endpoint_of(const struct options *o)
     if (options_given(o, "--request-timeout-seconds"))
         put_double(endpoint, "timeout", o->request_timeout_s);
     if (options_given(o, "--connection-reuse-strategy"))
-        put_string(endpoint, "connection_reuse", o->connection_reuse ? "never" : "pooled");
+        put_string(endpoint, "connection_reuse", REUSE[o->connection_reuse]);
+    if (options_given(o, "--http-version"))
+        put_string(endpoint, "http_version", o->http_version ? "2" : "1.1");
+    if (o->tls_ca_file)
+        put_string(endpoint, "tls_ca_file", o->tls_ca_file);
+    if (o->tls_insecure)
+        json_set(endpoint, "tls_insecure", json_new_bool(true));
     /* the last of target.extra is the api key's, which is no --header */
     size_t n_headers = o->target.extra.n_items - (o->api_key != NULL);
     if (n_headers > 0) {

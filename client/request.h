@@ -22,11 +22,19 @@ struct request_headers {
     size_t n_items;
 };
 
+/* How connections are made. */
+struct request_connect {
+    bool is_http2;       /* and nothing else; without TLS by prior knowledge (RFC 9113, 3.3) */
+    bool is_insecure;    /* whatever the server's certificate says */
+    const char *ca_file; /* PEM, of those who may sign it; NULL: the system's. Not owned */
+};
+
 /* What all requests of a run share. */
 struct request_target {
     char **urls; /* owned; request i goes to urls[i % n_urls] */
     size_t n_urls;
     struct request_headers extra; /* --header, then Authorization for --api-key */
+    struct request_connect connect;
 };
 
 void request_target_free(struct request_target *t);

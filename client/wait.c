@@ -32,10 +32,12 @@ static bool check_models(const struct options *o, const atomic_bool *stop, int64
     request_base(&url, o->target.urls[0]);
     size_t n_base = url.size;
     buf_puts(&url, "/v1/models");
-    bool ok = http_fetch(url.data, &o->target.extra, NULL, timeout_ms, stop, &answer, &status, err);
+    bool ok = http_fetch(url.data, &o->target.connect, &o->target.extra, NULL, timeout_ms, stop,
+                         &answer, &status, err);
     if (ok && status == 404) { /* no list: being there is all that can be asked */
         url.data[url.size = n_base] = '\0';
-        ok = http_fetch(url.data, &o->target.extra, NULL, timeout_ms, stop, &answer, &status, err);
+        ok = http_fetch(url.data, &o->target.connect, &o->target.extra, NULL, timeout_ms, stop,
+                        &answer, &status, err);
         if (ok && status >= 500)
             ok = fail(err, ERR_BUSY, "GET %s: status %d", url.data, status);
     } else if (ok && status != 200) {
@@ -91,8 +93,8 @@ static bool check_inference(const struct options *o, const atomic_bool *stop, in
     bool ok = make_trial(&body, &type, o, err);
     r.payload_type = type;
     request_make_headers(&headers, &o->target, &r);
-    ok = ok &&
-         http_fetch(o->target.urls[0], &headers, &body, timeout_ms, stop, &answer, &status, err);
+    ok = ok && http_fetch(o->target.urls[0], &o->target.connect, &headers, &body, timeout_ms, stop,
+                          &answer, &status, err);
     if (ok && (status < 200 || status > 299))
         ok = fail(err, ERR_BUSY, "POST %s: status %d", o->target.urls[0], status);
     free(type);
