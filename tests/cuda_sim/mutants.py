@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Break the CUDA kernels on purpose, one place at a time; the op tests must notice each break.
 
-    mutants.py [--root TREE] [--work DIR] [--only REGEX] [--no-ptx]
+    mutants.py [--root TREE] [--work DIR] [--only REGEX] [--no-ptx] [--jobs N]
 
 Works on a shadow of the tree in which cuda/ is a copy and everything else a link. A mutant is built
 with the simulated device and run until the first test fails. Those inside inline PTX need front end
@@ -10,6 +10,7 @@ in the source is an error: it has to be renewed with the kernel.
 """
 
 import argparse
+import os
 import pathlib
 import re
 import shutil
@@ -38,10 +39,9 @@ def make_shadow(root, shadow):
     shutil.copytree(root / "cuda", shadow / "cuda")
 
 
-def build(build_dir, program):
-    run = subprocess.run(
-        ["ninja", "-C", str(build_dir), program], capture_output=True, text=True, check=False
-    )
+def build(build_dir, program, jobs):
+    command = ["ninja", "-C", str(build_dir), "-j", str(jobs), program]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if run.returncode == 0 else run.stdout
 
 
@@ -75,7 +75,7 @@ def mutate(text, mutant):
     return text[:at] + mutant.new + text[at + len(mutant.old) :]
 
 
-def judge(shadow, build_dir, mutant):
+def judge(shadow, build_dir, mutant, jobs):
     """A line about the mutant, and whether it is as it should be."""
     path = shadow / "cuda" / mutant.file
     original = path.read_text()
@@ -85,7 +85,7 @@ def judge(shadow, build_dir, mutant):
     program = PROGRAMS[mutant.tests]
     try:
         path.write_text(mutated)
-        if build(build_dir, program):
+        if build(build_dir, program, jobs):
             return "does not compile", False
         failure = first_failure(build_dir, program)
     finally:
@@ -100,6 +100,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=here.parents[2] / "build/mutants")
     parser.add_argument("--only", default="")
     parser.add_argument("--no-ptx", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of the compiler")
     options = parser.parse_args()
 
     shadow, build_dir = options.work / "tree", options.work / "build"
@@ -114,13 +115,13 @@ def main():
         print("mutants inside inline PTX are left out")
         chosen = [m for m in chosen if m.tests != "ptx"]
     for tests in sorted({m.tests for m in chosen}):
-        errors = build(build_dir, PROGRAMS[tests])
+        errors = build(build_dir, PROGRAMS[tests], options.jobs)
         failure = errors or first_failure(build_dir, PROGRAMS[tests])
         if failure:
             sys.exit("without any mutation: " + failure)
     n_wrong = 0
     for mutant in chosen:
-        verdict, is_right = judge(shadow, build_dir, mutant)
+        verdict, is_right = judge(shadow, build_dir, mutant, options.jobs)
         n_wrong += not is_right
         print("%-55s %s" % (mutant.name, verdict), flush=True)
     print("%d mutants, %d not killed" % (len(chosen), n_wrong))
