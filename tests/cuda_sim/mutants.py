@@ -28,7 +28,7 @@ PROGRAMS = {
 
 
 def make_shadow(root, shadow):
-    """The tree as links, cuda/ as a copy."""
+    """The tree as links, cuda/ as a copy that is newer than what a run before left behind."""
     shadow.mkdir(parents=True, exist_ok=True)
     for entry in root.iterdir():
         link = shadow / entry.name
@@ -36,7 +36,7 @@ def make_shadow(root, shadow):
             continue
         link.symlink_to(entry)
     shutil.rmtree(shadow / "cuda", ignore_errors=True)
-    shutil.copytree(root / "cuda", shadow / "cuda")
+    shutil.copytree(root / "cuda", shadow / "cuda", copy_function=shutil.copyfile)
 
 
 def build(build_dir, program, jobs):

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Static facts of the CUDA kernels, by the assembler, held against a stored budget.
 
-    static_budget.py --nvcc NVCC --budget FILE --arch N... [--write] SOURCE.cu...
+    static_budget.py --budget FILE --ptx KERNELS.ptx... [--arch N...] [--write] --logs KERNELS.log...
 
-For every kernel and architecture: registers, static shared memory, and the share of a processor's
-threads that these two leave room for (dynamic shared memory is a launch's choice, so it is not in).
-Fails when a kernel spills or has a stack frame, needs more than its budget, or has none. --write
-stores what is measured. Numbers belong to one version of nvcc; with another one the check is
-skipped (exit code 77).
+The logs are what nvcc said with -Xptxas -v when it compiled the back end for all architectures; the
+PTX (of any one) tells how many threads a block of each kernel has. For every kernel and
+architecture: registers, static shared memory, and the share of a processor's threads that these two
+leave room for (dynamic shared memory is a launch's choice, so it is not in). Fails when a kernel
+spills or has a stack frame, needs more than its budget, has none, or is not there for some
+architecture. --write stores what is measured. Numbers belong to one version of nvcc; with another
+one the check is skipped (exit code 77).
 """
 
 import argparse
@@ -16,7 +18,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 SKIPPED = 77
 # Threads, blocks, KiB of shared memory of a multiprocessor (CUDA programming guide, table of
@@ -31,16 +32,11 @@ LIMITS = {
 }
 REGISTERS, PIECE, RESERVED = 65536, 256, 1024
 ENTRY = re.compile(
-    r"Compiling entry function '([\w$]+)'.*?"
+    r"Compiling entry function '([\w$]+)' for 'sm_(\d+)'.*?"
     r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
     r".*?Used (\d+) registers([^\n]*)",
     re.S,
 )
-
-
-def version_of(nvcc):
-    text = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"release ([\d.]+)", text)[1]
 
 
 def demangle(names):
@@ -68,28 +64,28 @@ def occupancy(arch, threads, registers, shared):
     return 100 * blocks * warps * 32 // max_threads
 
 
-def measure(nvcc, include, source, arch):
-    """{kernel: (registers, shared, occupancy, stack, spilled)}"""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, "-O3", "-std=c++17", "-I" + include, "-arch=sm_%d" % arch, "-cubin"]
-        command += ["-Xptxas", "-v", "--keep", "--keep-dir", folder]
-        command += ["-o", folder + "/out.cubin", str(source)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-        if run.returncode:
-            sys.exit(run.stderr)
-        ptx = "".join(p.read_text() for p in pathlib.Path(folder).glob("*.ptx"))
+def read_ptx(paths):
+    """Version of the compiler, {mangled kernel: threads of a block}."""
+    ptx = "".join(path.read_text() for path in paths)
     threads = {}
     for name, directives in re.findall(r"\.entry\s+([\w$]+)\s*\([^)]*\)([^{]*)\{", ptx):
         bound = re.search(r"\.maxntid\s+(\d+)", directives)
         threads[name] = int(bound[1]) if bound else 1024
+    return re.search(r"Cuda compilation tools, release ([\d.]+)", ptx)[1], threads
+
+
+def read_logs(paths, threads, archs):
+    """{(arch, kernel): (registers, shared, occupancy, stack, spilled)}"""
     found = {}
-    for name, stack, stores, loads, registers, rest in ENTRY.findall(run.stderr):
+    log = "".join(path.read_text() for path in paths)
+    for name, arch, stack, stores, loads, registers, rest in ENTRY.findall(log):
         static = re.search(r"(\d+) bytes smem", rest)
         shared = int(static[1]) if static else 0
-        share = occupancy(arch, threads.get(name, 1024), int(registers), shared)
-        found[name] = (int(registers), shared, share, int(stack), int(stores) + int(loads))
-    names = demangle(list(found))
-    return {names[name]: facts for name, facts in found.items()}
+        share = occupancy(int(arch), threads[name], int(registers), shared)
+        found[int(arch), name] = (int(registers), shared, share, int(stack), int(stores) + int(loads))
+    names = demangle(list(threads))
+    missing = [(a, names[n]) for a in archs for n in threads if (a, n) not in found]
+    return {(arch, names[name]): facts for (arch, name), facts in found.items()}, missing
 
 
 def read_budget(path):
@@ -132,28 +128,24 @@ def complaints(facts, budget):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--nvcc", default="nvcc")
     parser.add_argument("--budget", type=pathlib.Path, required=True)
-    parser.add_argument("--include", default=".")
-    parser.add_argument("--arch", type=int, action="append", required=True, choices=LIMITS)
+    parser.add_argument("--arch", nargs="+", type=int, default=list(LIMITS), choices=LIMITS)
+    parser.add_argument("--ptx", nargs="+", type=pathlib.Path, required=True)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("sources", nargs="+", type=pathlib.Path)
+    parser.add_argument("--logs", required=True, nargs="+", type=pathlib.Path)
     options = parser.parse_args()
 
-    version = version_of(options.nvcc)
+    version, threads = read_ptx(options.ptx)
     stored, budget = read_budget(options.budget) if options.budget.exists() else (None, {})
     if stored not in (version, None) and not options.write:
         print("skipped: the budget is nvcc %s's, this is %s" % (stored, version))
         sys.exit(SKIPPED)
-    facts = {}
-    for arch in options.arch:
-        for source in options.sources:
-            for name, values in measure(options.nvcc, options.include, source, arch).items():
-                facts[arch, name] = values
+    facts, missing = read_logs(options.logs, threads, options.arch)
     if options.write:
         write_budget(options.budget, version, facts)
         budget = {key: values[:3] for key, values in facts.items()}
     found = list(complaints(facts, budget))
+    found += ["sm_%d %s: not compiled" % pair for pair in missing]
     print("\n".join(found))
     print("%d kernels, %d complaints" % (len(facts), len(found)))
     sys.exit(1 if found or not facts else 0)
