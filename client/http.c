@@ -1,49 +1,46 @@
-/* Every request is an easy handle in one multi handle. While it runs, callbacks write moments and
- * bytes straight into its record: before the request is sent (connection ready), for each piece
- * sent, for each header line, for each piece of body.
+/* The transfers of one event loop. Sockets are watched by epoll and driven one by one, so that the
+ * cost of a request does not grow with the number of connections. Due times come from a timer
+ * descriptor, which is more precise than the library's milliseconds.
  *
- * The loop sleeps in curl_multi_poll on the sockets and a timer descriptor, so that due times are
- * met more precisely than the library's milliseconds. */
+ * A socket stays in epoll while its connection waits for the next request: the library takes it
+ * out and puts it back each time, which would be two calls of the system for nothing. */
 #include "client/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/http_exchange.h"
 
-#define MAX_CONNECTIONS 2500L /* kept open, as AIPerf's pool */
-#define MAX_REDIRECTS 10L
-#define IDLE_MS 60000 /* poll again at least so often when nothing is due */
+#define N_EVENTS 256
+
+/* A descriptor that the library has asked to watch. */
+struct watched {
+    bool is_ours;                /* one of our connections: its end is told by on_close */
+    bool is_added;               /* in epoll */
+    uint32_t events, has_events; /* wanted; set in epoll */
+};
 
 struct http {
     CURLM *multi;
     const struct request_target *target;
     struct http_options options;
-    int timer;
+    int epoll, timer, wakeup;
+    int64_t library_ns;      /* when the library wants to be called; INT64_MAX: not */
+    int64_t timer_ns;        /* set in timer; INT64_MAX: off */
+    struct watched *watched; /* owned; by descriptor */
+    size_t n_watched;
+    struct exchange *idle;   /* list, owned: used again */
     struct record *canceled; /* list: given up, to be returned by wait */
-    /* Exchanges to be hung up on purpose, in the order in which they were sent in full. The delay
-     * is the same for all of a run, so that the first is always the next. */
-    struct drops {
-        struct exchange *first, *last;
-    } drops;
+    struct exchange_drops drops;
     bool has_shared; /* an HTTP/2 connection without TLS was begun and nothing broke since */
-};
-
-/* The library's side of a record in flight. */
-struct exchange {
-    struct http *http;
-    struct record *record;
-    CURL *easy;
-    struct curl_slist *headers;
-    size_t n_sent;  /* bytes of the body */
-    bool will_drop; /* it is in http->drops */
-    struct exchange *next_drop, *previous_drop;
-    bool is_oversized;
-    bool is_broken; /* the connection broke after the request was sent, before any answer */
 };
 
 bool http_setup(struct error *err)
@@ -55,270 +52,101 @@ bool http_setup(struct error *err)
 
 void http_teardown(void) { curl_global_cleanup(); }
 
-/* ---- callbacks: stamps and bytes ------------------------------------------------------------ */
+/* ---- sockets -------------------------------------------------------------------------------- */
 
-/* Also called when the library, on its own, sends a request a second time because a kept-alive
- * connection broke. A benchmark must not hide that, and the server may have begun to work on it. */
-static int on_connected(void *self, char *remote_ip, char *local_ip, int remote_port,
-                        int local_port)
+static struct watched *watched_at(struct http *h, int fd)
 {
-    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
-    struct exchange *x = self;
-    if (x->record->send_end_ns > 0 && x->record->status == 0) {
-        x->is_broken = true;
-        return CURL_PREREQFUNC_ABORT;
+    if ((size_t)fd >= h->n_watched) {
+        size_t n = 2 * (size_t)fd + 64;
+        h->watched = xrealloc(h->watched, n * sizeof *h->watched);
+        for (size_t i = h->n_watched; i < n; i++)
+            h->watched[i] = (struct watched){0};
+        h->n_watched = n;
     }
-    x->record->send_start_ns = clock_now_ns();
-    return CURL_PREREQFUNC_OK;
+    return &h->watched[fd];
 }
 
-static void plan_drop(struct exchange *x)
+static void set_epoll(struct http *h, int fd, struct watched *w, uint32_t events)
 {
-    struct drops *d = &x->http->drops;
-    x->will_drop = true;
-    x->previous_drop = d->last;
-    if (d->last)
-        d->last->next_drop = x;
-    else
-        d->first = x;
-    d->last = x;
-}
-
-static void forget_drop(struct exchange *x)
-{
-    struct drops *d = &x->http->drops;
-    if (!x->will_drop)
+    struct epoll_event event = {.events = events, .data.fd = fd};
+    if (w->is_added && w->has_events == events)
         return;
-    *(x->previous_drop ? &x->previous_drop->next_drop : &d->first) = x->next_drop;
-    *(x->next_drop ? &x->next_drop->previous_drop : &d->last) = x->previous_drop;
-    x->will_drop = false;
+    epoll_ctl(h->epoll, w->is_added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    w->is_added = true;
+    w->has_events = events;
 }
 
-static int on_debug(CURL *easy, curl_infotype type, char *data, size_t size, void *self)
+static void drop_epoll(struct http *h, int fd, struct watched *w)
 {
-    (void)easy, (void)data;
-    struct exchange *x = self;
-    struct record *r = x->record;
-    if (type == CURLINFO_HEADER_OUT || type == CURLINFO_DATA_OUT) {
-        r->send_end_ns = clock_now_ns();
-        r->n_chunks_sent += type == CURLINFO_DATA_OUT;
-        x->n_sent += type == CURLINFO_DATA_OUT ? size : 0;
-        if (r->drop_after_ns > 0 && !x->will_drop && x->n_sent >= r->payload->size)
-            plan_drop(x);
-    }
+    if (w->is_added)
+        epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, NULL);
+    w->is_added = false;
+}
+
+/* The library wants to know when the socket is ready for what; or no more. */
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *unused)
+{
+    (void)easy, (void)unused;
+    struct http *h = self;
+    struct watched *w = watched_at(h, fd);
+    w->events = (what == CURL_POLL_IN || what == CURL_POLL_INOUT ? EPOLLIN : 0u) |
+                (what == CURL_POLL_OUT || what == CURL_POLL_INOUT ? EPOLLOUT : 0u);
+    if (what != CURL_POLL_REMOVE)
+        set_epoll(h, fd, w, w->events);
+    else if (!w->is_ours)
+        drop_epoll(h, fd, w);
     return 0;
 }
 
-static size_t on_header(char *line, size_t one, size_t size, void *self)
+static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void)one;
-    http_answer_line(((struct exchange *)self)->record, line, size);
-    return size;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0)
+        *watched_at(self, fd) = (struct watched){.is_ours = true};
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-static size_t on_body(char *data, size_t one, size_t size, void *self)
+static int on_close(void *self, curl_socket_t fd)
 {
-    (void)one;
-    struct exchange *x = self;
-    struct record *r = x->record;
-    r->end_ns = clock_now_ns();
-    if (r->body.size == 0)
-        r->first_ns = r->end_ns;
-    if (r->body.size + size > HTTP_MAX_BODY) {
-        x->is_oversized = true;
-        return 0;
-    }
-    r->n_chunks_received++;
-    r->bytes_received += (int64_t)size;
-    buf_append(&r->body, data, size);
-    return size;
+    *watched_at(self, fd) = (struct watched){0}; /* the system takes it out of epoll */
+    return close(fd);
 }
 
-/* ---- one request ---------------------------------------------------------------------------- */
-
-static void set_connect(CURL *easy, const struct request_connect *connect)
+static int on_timer(CURLM *multi, long timeout_ms, void *self)
 {
-    curl_easy_setopt(
-        easy, CURLOPT_HTTP_VERSION,
-        (long)(connect->is_http2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1));
-    /* wait for a connection that can be shared instead of opening another */
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)connect->is_http2);
-    if (connect->ca_file)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, connect->ca_file);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, (long)!connect->is_insecure);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, connect->is_insecure ? 0L : 2L);
-}
-
-static void set_common(CURL *easy, const char *url, const struct request_connect *connect,
-                       int64_t timeout_ms)
-{
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    set_connect(easy, connect);
-    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
-    if (!strstr(url, "://[")) /* IPv4 as AIPerf, unless the address is an IPv6 literal */
-        curl_easy_setopt(easy, CURLOPT_IPRESOLVE, (long)CURL_IPRESOLVE_V4);
-}
-
-static struct curl_slist *make_list(const struct request_headers *headers)
-{
-    struct curl_slist *list = NULL;
-    for (size_t i = 0; headers && i < headers->n_items; i++) {
-        const struct request_header *h = &headers->items[i];
-        /* a header without value is written with ';' for this library */
-        char *line = *h->value ? xasprintf("%s: %s", h->name, h->value) : xasprintf("%s;", h->name);
-        list = curl_slist_append(list, line);
-        free(line);
-    }
-    return curl_slist_append(list, "Expect:"); /* never wait for "100 Continue" */
-}
-
-/* libcurl 7.88 breaks a shared connection on which it relies on prior knowledge again; what is
- * asked for as plain HTTP/2 it sends there unharmed. */
-static void set_version(struct http *h, CURL *easy, const char *url)
-{
-    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num >> 8;
-    if (!h->target->connect.is_http2 || version != 0x0758 || !h->options.is_pooled ||
-        strncasecmp(url, "http://", 7) != 0)
-        return;
-    if (h->has_shared)
-        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2_0);
-    h->has_shared = true;
-}
-
-static void start(void *self, struct record *r)
-{
+    (void)multi;
     struct http *h = self;
-    struct request_headers headers = {0};
-    struct exchange *x = xcalloc(1, sizeof *x);
-    request_make_headers(&headers, h->target, r);
-    x->http = h;
-    x->record = r;
-    x->headers = make_list(&headers);
-    x->easy = curl_easy_init();
-    request_headers_free(&headers);
-    r->transport = x;
-    if (!x->easy)
-        abort(); /* out of memory */
+    h->library_ns = timeout_ms < 0 ? INT64_MAX : clock_now_ns() + timeout_ms * NS_PER_MS;
+    return 0;
+}
 
-    CURL *easy = x->easy;
-    set_common(easy, h->target->urls[r->url], &h->target->connect, h->options.timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->headers);
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload->size);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, r->payload->data); /* not copied */
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
-    curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L); /* on_debug learns when bytes leave */
-    curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_debug);
-    curl_easy_setopt(easy, CURLOPT_DEBUGDATA, x);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
-    if (!h->options.is_pooled) {
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    }
-    set_version(h, easy, h->target->urls[r->url]);
-    r->start_ns = clock_now_ns();
-    curl_multi_add_handle(h->multi, easy);
+/* Tell the library that something happened to a socket, or that its time has come. */
+static void drive(struct http *h, curl_socket_t fd, int what)
+{
     int n_running;
-    curl_multi_perform(h->multi, &n_running);
+    if (fd == CURL_SOCKET_TIMEOUT)
+        h->library_ns = INT64_MAX; /* on_timer sets it anew */
+    curl_multi_socket_action(h->multi, fd, what, &n_running);
 }
 
-static enum transfer classify(CURLcode code, const struct exchange *x)
+static void handle_event(struct http *h, const struct epoll_event *event)
 {
-    static const enum transfer PLAIN[CURL_LAST] = {
-        [CURLE_COULDNT_RESOLVE_HOST] = TRANSFER_NO_HOST,
-        [CURLE_COULDNT_RESOLVE_PROXY] = TRANSFER_NO_HOST,
-        [CURLE_COULDNT_CONNECT] = TRANSFER_NO_CONNECT,
-        [CURLE_GOT_NOTHING] = TRANSFER_DISCONNECTED,
-        [CURLE_RECV_ERROR] = TRANSFER_DISCONNECTED,
-        [CURLE_SEND_ERROR] = TRANSFER_DISCONNECTED,
-        [CURLE_PARTIAL_FILE] = TRANSFER_DISCONNECTED,
-        [CURLE_OPERATION_TIMEDOUT] = TRANSFER_TIMEOUT,
-    };
-    if (code == CURLE_OK)
-        return TRANSFER_DONE;
-    bool is_unanswered = x->record->send_end_ns > 0 && x->record->status == 0;
-    if (x->is_broken || (code == CURLE_COULDNT_CONNECT && is_unanswered))
-        return TRANSFER_DISCONNECTED; /* the second try of the library after sending */
-    if (x->is_oversized)
-        return TRANSFER_OVERSIZED;
-    return PLAIN[code] != TRANSFER_DONE ? PLAIN[code] : TRANSFER_FAILED;
-}
-
-static int64_t info_ns(CURL *easy, CURLINFO info)
-{
-    curl_off_t us = 0;
-    curl_easy_getinfo(easy, info, &us);
-    return (int64_t)us * 1000;
-}
-
-/* Durations before sending, from the library's own clock (it starts when the transfer does). */
-static void read_setup_times(struct record *r, CURL *easy)
-{
-    long n_connects = 0;
-    curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n_connects);
-    r->is_reused = n_connects == 0 && r->send_start_ns > 0;
-    if (n_connects > 0) {
-        int64_t dns_ns = info_ns(easy, CURLINFO_NAMELOOKUP_TIME_T);
-        int64_t tcp_ns = info_ns(easy, CURLINFO_CONNECT_TIME_T);
-        int64_t tls_ns = info_ns(easy, CURLINFO_APPCONNECT_TIME_T);
-        int64_t ready_ns = tls_ns > tcp_ns ? tls_ns : tcp_ns;
-        r->dns_ns = dns_ns;
-        r->connect_ns = ready_ns > dns_ns ? ready_ns - dns_ns : 0;
+    int fd = event->data.fd;
+    uint64_t count;
+    if (fd == h->timer || fd == h->wakeup) {
+        if (read(fd, &count, sizeof count) > 0 && fd == h->timer)
+            h->timer_ns = INT64_MAX;
+        return;
     }
-    if (r->send_start_ns > 0) {
-        int64_t before_ns = r->send_start_ns - r->start_ns - r->dns_ns - r->connect_ns;
-        r->blocked_ns = before_ns > 0 ? before_ns : 0;
-    }
-}
-
-static void detach(struct http *h, struct exchange *x)
-{
-    forget_drop(x);
-    curl_multi_remove_handle(h->multi, x->easy);
-    curl_easy_cleanup(x->easy);
-    curl_slist_free_all(x->headers);
-    x->record->transport = NULL;
-    free(x);
-}
-
-static struct record *finish(struct http *h, CURL *easy, CURLcode code)
-{
-    char *private = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-    struct exchange *x = (struct exchange *)(void *)private;
-    struct record *r = x->record;
-    long version = 0;
-    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
-    r->transfer = classify(code, x);
-    h->has_shared = h->has_shared && code == CURLE_OK;
-    if (code == CURLE_OK && h->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0) {
-        r->transfer = TRANSFER_FAILED;
-        r->transfer_text = xstrdup("the server does not speak HTTP/2");
-    }
-    if (code != CURLE_OK || r->end_ns == 0)
-        r->end_ns = clock_now_ns();
-    if (code != CURLE_OK)
-        r->transfer_text = xstrdup(r->transfer == TRANSFER_DISCONNECTED
-                                       ? "the server closed the connection before its answer was "
-                                         "complete"
-                                       : curl_easy_strerror(code));
-    read_setup_times(r, easy);
-    detach(h, x);
-    return r;
+    struct watched *w = watched_at(h, fd);
+    if (w->events == 0) /* a connection that waits was closed, or says something unasked */
+        drop_epoll(h, fd, w);
+    else
+        drive(h, fd,
+              (event->events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                  (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                  (event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
 }
 
 /* ---- the transport -------------------------------------------------------------------------- */
@@ -329,6 +157,57 @@ static int64_t now_ns(void *self)
     return clock_now_ns();
 }
 
+static struct exchange *take_idle(struct http *h)
+{
+    struct exchange *x = h->idle;
+    if (x) {
+        h->idle = x->next;
+        return x;
+    }
+    x = exchange_new(h->target, &h->options, &h->drops);
+    curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETDATA, h);
+    curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, h);
+    return x;
+}
+
+/* libcurl 7.88 breaks a shared connection on which it relies on prior knowledge again; what is
+ * asked for as plain HTTP/2 it sends there unharmed. */
+static void set_version(struct http *h, struct exchange *x)
+{
+    unsigned version = curl_version_info(CURLVERSION_NOW)->version_num >> 8;
+    if (version != 0x0758 || !h->options.is_pooled || strncasecmp(x->url, "http://", 7) != 0)
+        return;
+    curl_easy_setopt(
+        x->easy, CURLOPT_HTTP_VERSION,
+        (long)(h->has_shared ? CURL_HTTP_VERSION_2_0 : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
+    h->has_shared = true;
+}
+
+static void start(void *self, struct record *r)
+{
+    struct http *h = self;
+    struct exchange *x = take_idle(h);
+    exchange_prepare(x, r);
+    if (h->target->connect.is_http2)
+        set_version(h, x);
+    r->transport = x;
+    r->start_ns = clock_now_ns();
+    curl_multi_add_handle(h->multi, x->easy);
+    drive(h, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void detach(struct http *h, struct exchange *x)
+{
+    exchange_forget_drop(x);
+    curl_multi_remove_handle(h->multi, x->easy);
+    x->record->transport = NULL;
+    x->record = NULL;
+    x->next = h->idle;
+    h->idle = x;
+}
+
 /* When the next exchange is to be hung up; INT64_MAX: none. */
 static int64_t next_drop_ns(const struct http *h)
 {
@@ -336,16 +215,18 @@ static int64_t next_drop_ns(const struct http *h)
     return x ? x->record->send_end_ns + x->record->drop_after_ns : INT64_MAX;
 }
 
-/* Hang up one whose time has come, or NULL. The server sees a user leave. */
+/* Hang up one whose time has come, or NULL. Its connection is closed, as the server would see a
+ * user leave. */
 static struct record *drop_due(struct http *h)
 {
-    if (next_drop_ns(h) > clock_now_ns())
+    if (!h->drops.first || next_drop_ns(h) > clock_now_ns())
         return NULL;
-    struct record *r = h->drops.first->record;
+    struct exchange *x = h->drops.first;
+    struct record *r = x->record;
     r->transfer = TRANSFER_DROPPED;
     r->end_ns = clock_now_ns();
-    read_setup_times(r, h->drops.first->easy);
-    detach(h, h->drops.first);
+    exchange_read_setup(x);
+    detach(h, x);
     return r;
 }
 
@@ -361,8 +242,17 @@ static struct record *take_ended(struct http *h)
     CURLMsg *message;
     int n_left;
     while ((message = curl_multi_info_read(h->multi, &n_left))) {
-        if (message->msg == CURLMSG_DONE)
-            return finish(h, message->easy_handle, message->data.result);
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode code = message->data.result;
+        char *private = NULL;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+        struct exchange *x = (struct exchange *)(void *)private;
+        struct record *r = x->record;
+        exchange_finish(x, code);
+        h->has_shared = h->has_shared && code == CURLE_OK;
+        detach(h, x);
+        return r;
     }
     return drop_due(h);
 }
@@ -370,6 +260,9 @@ static struct record *take_ended(struct http *h)
 static void set_timer(struct http *h, int64_t until_ns)
 {
     struct itimerspec at = {0}; /* zero disarms */
+    if (h->timer_ns == until_ns)
+        return;
+    h->timer_ns = until_ns;
     if (until_ns != INT64_MAX) {
         at.it_value.tv_sec = (time_t)(until_ns / NS_PER_S);
         at.it_value.tv_nsec = (long)(until_ns % NS_PER_S);
@@ -377,18 +270,22 @@ static void set_timer(struct http *h, int64_t until_ns)
     timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static struct record *wait(void *self, int64_t until_ns)
 {
     struct http *h = self;
-    int n_running;
+    struct epoll_event events[N_EVENTS];
     struct record *r = take_ended(h);
     if (r || clock_now_ns() >= until_ns)
         return r;
-    int64_t drop_ns = next_drop_ns(h);
-    set_timer(h, drop_ns < until_ns ? drop_ns : until_ns);
-    struct curl_waitfd timer = {.fd = h->timer, .events = CURL_WAIT_POLLIN};
-    curl_multi_poll(h->multi, &timer, 1, IDLE_MS, NULL);
-    curl_multi_perform(h->multi, &n_running);
+    until_ns = earlier(until_ns, earlier(h->library_ns, next_drop_ns(h)));
+    set_timer(h, until_ns);
+    int n = epoll_wait(h->epoll, events, N_EVENTS, -1);
+    for (int i = 0; i < n; i++)
+        handle_event(h, &events[i]);
+    if (h->library_ns <= clock_now_ns())
+        drive(h, CURL_SOCKET_TIMEOUT, 0);
     return take_ended(h);
 }
 
@@ -404,7 +301,19 @@ static void cancel(void *self, struct record *r)
     h->canceled = r;
 }
 
-static void wake(void *self) { curl_multi_wakeup(((struct http *)self)->multi); }
+static void wake(void *self)
+{
+    uint64_t one = 1;
+    while (write(((struct http *)self)->wakeup, &one, sizeof one) < 0 && errno == EINTR) {}
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static bool watch(const struct http *h, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return fd >= 0 && epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
 
 bool http_open(struct http **out, const struct request_target *target,
                const struct http_options *options, struct error *err)
@@ -416,15 +325,22 @@ bool http_open(struct http **out, const struct request_target *target,
     struct http *h = xcalloc(1, sizeof *h);
     h->target = target;
     h->options = *options;
+    h->library_ns = h->timer_ns = INT64_MAX;
     h->multi = curl_multi_init();
+    h->epoll = epoll_create1(EPOLL_CLOEXEC);
     h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (!h->multi || h->timer < 0) {
+    h->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!h->multi || !watch(h, h->timer) || !watch(h, h->wakeup)) {
         http_close(h);
         return fail(err, ERR_MEMORY, "can't set up the HTTP library");
     }
-    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, MAX_CONNECTIONS);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, options->max_connections);
     curl_multi_setopt(h->multi, CURLMOPT_PIPELINING,
                       (long)(target->connect.is_http2 ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING));
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
     *out = h;
     return true;
 }
@@ -433,10 +349,19 @@ void http_close(struct http *h)
 {
     if (!h)
         return;
+    while (h->idle) {
+        struct exchange *x = h->idle;
+        h->idle = x->next;
+        exchange_free(x);
+    }
     if (h->multi)
-        curl_multi_cleanup(h->multi);
-    if (h->timer >= 0)
-        close(h->timer);
+        curl_multi_cleanup(h->multi); /* closes connections by on_close */
+    const int descriptors[] = {h->epoll, h->timer, h->wakeup};
+    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
+    }
+    free(h->watched);
     free(h);
 }
 
@@ -444,57 +369,4 @@ struct transport http_transport(struct http *h)
 {
     return (struct transport){
         .self = h, .now_ns = now_ns, .start = start, .wait = wait, .cancel = cancel, .wake = wake};
-}
-
-/* ---- blocking fetch ------------------------------------------------------------------------- */
-
-static size_t on_fetched(char *data, size_t one, size_t size, void *self)
-{
-    (void)one;
-    struct buf *out = self;
-    if (out->size + size > HTTP_MAX_BODY)
-        return 0;
-    buf_append(out, data, size);
-    return size;
-}
-
-static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
-{
-    (void)a, (void)b, (void)c, (void)d;
-    return atomic_load((const atomic_bool *)self); /* not 0 ends the transfer */
-}
-
-bool http_fetch(const char *url, const struct request_connect *connect,
-                const struct request_headers *headers, const struct buf *body, int64_t timeout_ms,
-                const atomic_bool *cancel_flag, struct buf *out, int *status, struct error *err)
-{
-    CURL *easy = curl_easy_init();
-    if (!easy)
-        return fail(err, ERR_MEMORY, "can't set up the HTTP library");
-    struct curl_slist *list = make_list(headers);
-    set_common(easy, url, connect, timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_fetched);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
-    if (body) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data);
-    }
-    if (cancel_flag) {
-        curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
-        curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(easy, CURLOPT_XFERINFODATA, (void *)cancel_flag);
-    }
-    CURLcode code = curl_easy_perform(easy);
-    long answered = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answered);
-    *status = (int)answered;
-    curl_slist_free_all(list);
-    curl_easy_cleanup(easy);
-    if (code == CURLE_ABORTED_BY_CALLBACK)
-        return fail(err, ERR_CANCELED, "GET %s: given up", url);
-    if (code != CURLE_OK)
-        return fail(err, ERR_IO, "%s %s: %s", body ? "POST" : "GET", url, curl_easy_strerror(code));
-    return true;
 }

@@ -1,7 +1,6 @@
-/* HTTP through libcurl: the only file that knows the library. Many requests at once behind
+/* HTTP through libcurl, which only the files http*.c know. Many requests at once behind
  * `struct transport` (HTTP/1.1 over kept-alive connections or HTTP/2 over one, no proxies from the
- * environment), and a
- * blocking fetch for everything that is not measured. */
+ * environment), and a blocking fetch for everything that is not measured. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,8 +17,9 @@ bool http_setup(struct error *err);
 void http_teardown(void);
 
 struct http_options {
-    int64_t timeout_ms; /* of a whole request */
-    bool is_pooled;     /* reuse connections; else a new one for each request */
+    int64_t timeout_ms;   /* of a whole request */
+    bool is_pooled;       /* reuse connections; else a new one for each request */
+    long max_connections; /* kept open while nothing is sent over them */
 };
 
 struct http;

@@ -26,12 +26,8 @@ static void read_status_line(struct record *r, const char *line, size_t size)
     buf_clear(&r->body);
 }
 
-static char *header_value(const char *line, size_t size, const char *name)
+static char *copy_value(const char *from, const char *end)
 {
-    size_t n = strlen(name);
-    if (size <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
-        return NULL;
-    const char *from = line + n + 1, *end = line + size;
     while (from < end && (*from == ' ' || *from == '\t'))
         from++;
     while (end > from && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
@@ -39,27 +35,43 @@ static char *header_value(const char *line, size_t size, const char *name)
     return xstrndup(from, (size_t)(end - from));
 }
 
+static void keep_value(char **field, const char *from, const char *end)
+{
+    free(*field);
+    *field = copy_value(from, end);
+}
+
+/* Room at once: no growing while the body arrives. */
+static void reserve_body(struct record *r, const char *from, const char *end)
+{
+    char *value = copy_value(from, end);
+    unsigned long long length = strtoull(value, NULL, 10);
+    free(value);
+    if (length > 0 && length <= HTTP_MAX_BODY)
+        buf_reserve(&r->body, (size_t)length + 1);
+}
+
+/* Lengths first: most header lines are none of ours. */
+static bool is_named(const char *line, size_t n_name, const char *name, size_t n)
+{
+    return n_name == n && strncasecmp(line, name, n) == 0;
+}
+#define IS_NAMED(name) is_named(line, n_name, name, sizeof(name) - 1)
+
 void http_answer_line(struct record *r, const char *line, size_t size)
 {
-    char *value;
-    if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+    const char *end = line + size, *colon = memchr(line, ':', size);
+    size_t n_name = colon ? (size_t)(colon - line) : 0;
+    if (size >= 5 && memcmp(line, "HTTP/", 5) == 0)
         read_status_line(r, line, size);
-    } else if (line[0] == '\r' || line[0] == '\n') {
+    else if (line[0] == '\r' || line[0] == '\n')
         r->ack_ns = clock_now_ns();
-    } else if ((value = header_value(line, size, "content-type"))) {
-        free(r->content_type);
-        r->content_type = value;
-    } else if ((value = header_value(line, size, "server"))) {
-        free(r->server_build);
-        r->server_build = value;
-    } else if ((value = header_value(line, size, "server-timing"))) {
-        free(r->server_timing);
-        r->server_timing = value;
-    } else if ((value = header_value(line, size, "content-length"))) {
-        /* room at once: no growing while the body arrives */
-        unsigned long long length = strtoull(value, NULL, 10);
-        free(value);
-        if (length > 0 && length <= HTTP_MAX_BODY)
-            buf_reserve(&r->body, (size_t)length + 1);
-    }
+    else if (IS_NAMED("content-type"))
+        keep_value(&r->content_type, colon + 1, end);
+    else if (IS_NAMED("server"))
+        keep_value(&r->server_build, colon + 1, end);
+    else if (IS_NAMED("server-timing"))
+        keep_value(&r->server_timing, colon + 1, end);
+    else if (IS_NAMED("content-length"))
+        reserve_body(r, colon + 1, end);
 }

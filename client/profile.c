@@ -30,6 +30,7 @@
 #include "client/wait.h"
 
 #define MAX_PHASES 2
+#define POOL_CONNECTIONS 2500 /* as AIPerf's */
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
 
@@ -281,7 +282,8 @@ static bool set_up(struct run *run, struct error *err)
     plan_phases(run);
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
-                                .is_pooled = o->connection_reuse == 0};
+                                .is_pooled = o->connection_reuse == 0,
+                                .max_connections = POOL_CONNECTIONS};
     if (!data_set_open(&run->data, o, err))
         return false;
     if (o->is_fixed_schedule)

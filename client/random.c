@@ -234,13 +234,25 @@ int64_t random_system_seed(void)
     return seed;
 }
 
+/* Bytes are fetched for many at a time: a call of the system for each costs more than the rest. */
 void random_uuid(char out[UUID_SIZE])
 {
-    uint8_t b[16];
-    system_bytes(b, sizeof b);
+    static _Thread_local uint8_t stock[16][16]; /* 256 bytes surely come in one piece */
+    static _Thread_local size_t n_left;
+    if (n_left == 0) {
+        n_left = sizeof stock / sizeof stock[0];
+        system_bytes(stock, sizeof stock);
+    }
+    uint8_t *b = stock[--n_left];
     b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4 */
     b[8] = (uint8_t)((b[8] & 0x3f) | 0x80); /* variant of RFC 4122 */
-    snprintf(out, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-             b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-             b[14], b[15]);
+    static const char DIGITS[] = "0123456789abcdef";
+    char *to = out;
+    for (size_t i = 0; i < sizeof stock[0]; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *to++ = '-';
+        *to++ = DIGITS[b[i] >> 4];
+        *to++ = DIGITS[b[i] & 15];
+    }
+    *to = '\0';
 }

@@ -165,18 +165,28 @@ bool request_add_header(struct request_headers *h, const char *text, struct erro
     return true;
 }
 
+void request_each_header(const struct request_target *target, const struct record *r,
+                         request_header_fn put, void *self)
+{
+    put(self, "User-Agent", REQUEST_USER_AGENT);
+    put(self, "X-Request-ID", r->request_id);
+    put(self, "X-Correlation-ID", record_correlation(r));
+    for (size_t i = 0; i < target->extra.n_items; i++)
+        put(self, target->extra.items[i].name, target->extra.items[i].value);
+    put(self, "Accept", "application/json");
+    put(self, "Content-Type", r->payload_type ? r->payload_type : "application/json");
+    put(self, "X-Session-Affinity", record_correlation(r));
+}
+
+static void push_header(void *self, const char *name, const char *value)
+{
+    request_push_header(self, name, value);
+}
+
 void request_make_headers(struct request_headers *out, const struct request_target *target,
                           const struct record *r)
 {
-    request_push_header(out, "User-Agent", REQUEST_USER_AGENT);
-    request_push_header(out, "X-Request-ID", r->request_id);
-    request_push_header(out, "X-Correlation-ID", record_correlation(r));
-    for (size_t i = 0; i < target->extra.n_items; i++)
-        request_push_header(out, target->extra.items[i].name, target->extra.items[i].value);
-    request_push_header(out, "Accept", "application/json");
-    request_push_header(out, "Content-Type",
-                        r->payload_type ? r->payload_type : "application/json");
-    request_push_header(out, "X-Session-Affinity", record_correlation(r));
+    request_each_header(target, r, push_header, out);
 }
 
 bool request_header_is_secret(const char *name)

@@ -54,8 +54,12 @@ void request_base(struct buf *out, const char *url);
 bool request_add_header(struct request_headers *h, const char *text, struct error *err);
 void request_push_header(struct request_headers *h, const char *name, const char *value);
 
-/* The headers of one request in wire order, without Host and Content-Length, which the HTTP
- * library adds in front and behind. */
+/* Hand the headers of one request to put in wire order, without Host and Content-Length, which the
+ * HTTP library adds in front and behind. */
+typedef void (*request_header_fn)(void *self, const char *name, const char *value);
+void request_each_header(const struct request_target *target, const struct record *r,
+                         request_header_fn put, void *self);
+/* The same as a list. */
 void request_make_headers(struct request_headers *out, const struct request_target *target,
                           const struct record *r);
 

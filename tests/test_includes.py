@@ -37,7 +37,8 @@ FREE = "tests/cuda_sim/"
 HOMES = {
     r"cJSON\.h": ["base/json.c"],
     r"microhttpd\.h": ["server/http.c"],
-    r"curl/.*": ["client/http.c", "hub/transfer.c"],
+    r"curl/.*": ["client/http.c", "client/http_exchange.c", "client/http_exchange.h",
+                 "client/http_fetch.c", "hub/transfer.c"],
     r"openssl/.*": ["hub/digest.c"],
     r"dnnl.*": ["cpu/gemm.c", "cpu/conv.c"],
     r"(stb/)?stb_.*": ["image/"],

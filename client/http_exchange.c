@@ -1,0 +1,283 @@
+#include "client/http_exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define MAX_REDIRECTS 10L
+
+/* ---- callbacks: stamps and bytes ------------------------------------------------------------ */
+
+/* Also called when the library, on its own, sends a request a second time because a kept-alive
+ * connection broke. A benchmark must not hide that, and the server may have begun to work on it. */
+static int on_connected(void *self, char *remote_ip, char *local_ip, int remote_port,
+                        int local_port)
+{
+    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    struct exchange *x = self;
+    if (x->record->send_end_ns > 0 && x->record->status == 0) {
+        x->is_broken = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    x->record->send_start_ns = clock_now_ns();
+    return CURL_PREREQFUNC_OK;
+}
+
+static void plan_drop(struct exchange *x)
+{
+    struct exchange_drops *d = x->drops;
+    if (x->will_drop)
+        return;
+    x->will_drop = true;
+    x->next_drop = NULL;
+    x->previous_drop = d->last;
+    if (d->last)
+        d->last->next_drop = x;
+    else
+        d->first = x;
+    d->last = x;
+}
+
+/* Called after each step of a transfer; n_sent grows when bytes of the body have left. */
+static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t n_sent)
+{
+    (void)a, (void)b, (void)c;
+    struct exchange *x = self;
+    if (n_sent > x->n_sent) {
+        x->record->send_end_ns = clock_now_ns();
+        x->record->n_chunks_sent++;
+        x->n_sent = n_sent;
+        if (x->record->drop_after_ns > 0 && (size_t)n_sent >= x->record->payload->size)
+            plan_drop(x);
+    }
+    return 0;
+}
+
+static size_t on_header(char *line, size_t one, size_t size, void *self)
+{
+    (void)one;
+    http_answer_line(((struct exchange *)self)->record, line, size);
+    return size;
+}
+
+static size_t on_body(char *data, size_t one, size_t size, void *self)
+{
+    (void)one;
+    struct exchange *x = self;
+    struct record *r = x->record;
+    r->end_ns = clock_now_ns();
+    if (r->body.size == 0)
+        r->first_ns = r->end_ns;
+    if (r->body.size + size > HTTP_MAX_BODY) {
+        x->is_oversized = true;
+        return 0;
+    }
+    r->n_chunks_received++;
+    r->bytes_received += (int64_t)size;
+    buf_append(&r->body, data, size);
+    return size;
+}
+
+/* ---- before --------------------------------------------------------------------------------- */
+
+/* IPv4 as AIPerf, unless the address is an IPv6 literal. */
+static long ip_version(const char *url)
+{
+    return strstr(url, "://[") ? (long)CURL_IPRESOLVE_WHATEVER : (long)CURL_IPRESOLVE_V4;
+}
+
+static void set_connect(CURL *easy, const struct request_connect *connect)
+{
+    curl_easy_setopt(
+        easy, CURLOPT_HTTP_VERSION,
+        (long)(connect->is_http2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_1_1));
+    /* wait for a connection that can be shared instead of opening another */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)connect->is_http2);
+    if (connect->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, connect->ca_file);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, (long)!connect->is_insecure);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, connect->is_insecure ? 0L : 2L);
+}
+
+void exchange_set_common(CURL *easy, const char *url, const struct request_connect *connect,
+                         int64_t timeout_ms)
+{
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    set_connect(easy, connect);
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_IPRESOLVE, ip_version(url));
+}
+
+static void add_header(void *self, const char *name, const char *value)
+{
+    struct exchange *x = self;
+    size_t n = strlen(name), n_value = strlen(value);
+    buf_append(&x->header_text, name, n);
+    /* a header without value is written with ';' for this library */
+    buf_append(&x->header_text, n_value ? ": " : ";", n_value ? 2 : 1);
+    buf_append(&x->header_text, value, n_value + 1);
+}
+
+/* The library's list of header lines in memory that is used again for each request. */
+static void set_headers(struct exchange *x)
+{
+    size_t n = 0;
+    buf_clear(&x->header_text);
+    request_each_header(x->target, x->record, add_header, x);
+    buf_append(&x->header_text, "Expect:", sizeof "Expect:"); /* never wait for "100 Continue" */
+    for (size_t at = 0; at < x->header_text.size; at += strlen(x->header_text.data + at) + 1) {
+        if (n == x->n_headers) {
+            x->n_headers = n ? 2 * n : 16;
+            x->headers = xrealloc(x->headers, x->n_headers * sizeof *x->headers);
+        }
+        x->headers[n++].data = x->header_text.data + at;
+    }
+    for (size_t i = 0; i < n; i++)
+        x->headers[i].next = i + 1 < n ? &x->headers[i + 1] : NULL;
+    curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
+}
+
+struct exchange *exchange_new(const struct request_target *target,
+                              const struct http_options *options, struct exchange_drops *drops)
+{
+    struct exchange *x = xcalloc(1, sizeof *x);
+    CURL *easy = curl_easy_init();
+    if (!easy)
+        abort(); /* out of memory */
+    x->easy = easy;
+    x->target = target;
+    x->drops = drops;
+    x->url = target->urls[0];
+    exchange_set_common(easy, x->url, &target->connect, options->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, x);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
+    if (!options->is_pooled) {
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    }
+    return x;
+}
+
+void exchange_free(struct exchange *x)
+{
+    curl_easy_cleanup(x->easy);
+    buf_free(&x->header_text);
+    free(x->headers);
+    free(x);
+}
+
+void exchange_prepare(struct exchange *x, struct record *r)
+{
+    x->record = r;
+    x->n_sent = 0;
+    x->is_oversized = x->is_broken = false;
+    if (x->url != x->target->urls[r->url]) {
+        x->url = x->target->urls[r->url];
+        curl_easy_setopt(x->easy, CURLOPT_URL, x->url);
+        curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, ip_version(x->url));
+    }
+    set_headers(x);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload->size);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload->data); /* not copied */
+}
+
+void exchange_forget_drop(struct exchange *x)
+{
+    struct exchange_drops *d = x->drops;
+    if (!x->will_drop)
+        return;
+    *(x->previous_drop ? &x->previous_drop->next_drop : &d->first) = x->next_drop;
+    *(x->next_drop ? &x->next_drop->previous_drop : &d->last) = x->previous_drop;
+    x->will_drop = false;
+}
+
+/* ---- after ---------------------------------------------------------------------------------- */
+
+static enum transfer classify(CURLcode code, const struct exchange *x)
+{
+    static const enum transfer PLAIN[CURL_LAST] = {
+        [CURLE_COULDNT_RESOLVE_HOST] = TRANSFER_NO_HOST,
+        [CURLE_COULDNT_RESOLVE_PROXY] = TRANSFER_NO_HOST,
+        [CURLE_COULDNT_CONNECT] = TRANSFER_NO_CONNECT,
+        [CURLE_GOT_NOTHING] = TRANSFER_DISCONNECTED,
+        [CURLE_RECV_ERROR] = TRANSFER_DISCONNECTED,
+        [CURLE_SEND_ERROR] = TRANSFER_DISCONNECTED,
+        [CURLE_PARTIAL_FILE] = TRANSFER_DISCONNECTED,
+        [CURLE_OPERATION_TIMEDOUT] = TRANSFER_TIMEOUT,
+    };
+    if (code == CURLE_OK)
+        return TRANSFER_DONE;
+    bool is_unanswered = x->record->send_end_ns > 0 && x->record->status == 0;
+    if (x->is_broken || (code == CURLE_COULDNT_CONNECT && is_unanswered))
+        return TRANSFER_DISCONNECTED; /* the second try of the library after sending */
+    if (x->is_oversized)
+        return TRANSFER_OVERSIZED;
+    return PLAIN[code] != TRANSFER_DONE ? PLAIN[code] : TRANSFER_FAILED;
+}
+
+static int64_t info_ns(CURL *easy, CURLINFO info)
+{
+    curl_off_t us = 0;
+    curl_easy_getinfo(easy, info, &us);
+    return (int64_t)us * 1000;
+}
+
+void exchange_read_setup(struct exchange *x)
+{
+    struct record *r = x->record;
+    CURL *easy = x->easy;
+    long n_connects = 0;
+    curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &n_connects);
+    r->is_reused = n_connects == 0 && r->send_start_ns > 0;
+    if (n_connects > 0) {
+        int64_t dns_ns = info_ns(easy, CURLINFO_NAMELOOKUP_TIME_T);
+        int64_t tcp_ns = info_ns(easy, CURLINFO_CONNECT_TIME_T);
+        int64_t tls_ns = info_ns(easy, CURLINFO_APPCONNECT_TIME_T);
+        int64_t ready_ns = tls_ns > tcp_ns ? tls_ns : tcp_ns;
+        r->dns_ns = dns_ns;
+        r->connect_ns = ready_ns > dns_ns ? ready_ns - dns_ns : 0;
+    }
+    if (r->send_start_ns > 0) {
+        int64_t before_ns = r->send_start_ns - r->start_ns - r->dns_ns - r->connect_ns;
+        r->blocked_ns = before_ns > 0 ? before_ns : 0;
+    }
+}
+
+void exchange_finish(struct exchange *x, CURLcode code)
+{
+    struct record *r = x->record;
+    long version = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+    r->transfer = classify(code, x);
+    if (code == CURLE_OK && x->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0) {
+        r->transfer = TRANSFER_FAILED;
+        r->transfer_text = xstrdup("the server does not speak HTTP/2");
+    }
+    if (code != CURLE_OK || r->end_ns == 0)
+        r->end_ns = clock_now_ns();
+    if (code != CURLE_OK)
+        r->transfer_text = xstrdup(r->transfer == TRANSFER_DISCONNECTED
+                                       ? "the server closed the connection before its answer was "
+                                         "complete"
+                                       : curl_easy_strerror(code));
+    exchange_read_setup(x);
+}
