@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "client/artifacts_telemetry.h"
+#include "client/gpu_export.h"
 #include "client/manifest.h"
+#include "client/telemetry_series.h"
 
 static char *path_of(const struct options *o, const char *standard, const char *tail)
 {
@@ -39,6 +42,7 @@ static void remove_results(const struct artifacts *a)
                                a->manifest, a->trace,       a->report,     a->ready};
     for (size_t i = 0; i < sizeof old / sizeof old[0]; i++)
         unlink(old[i]);
+    artifacts_telemetry_remove(a->options);
 }
 
 bool artifacts_open(struct artifacts *a, const struct options *o, const struct prompts *prompts,
@@ -98,6 +102,8 @@ static bool write_summary(const char *json, const char *csv, const struct report
     if (!write_buf(json, &text, err))
         return false;
     report_csv(&text, &phase->metrics);
+    if (phase == report_main_phase(r) && r->telemetry && telemetry_has_gpus(r->telemetry))
+        gpu_export_csv(&text, r);
     return write_buf(csv, &text, err);
 }
 
@@ -134,14 +140,18 @@ static bool write_slices(const struct artifacts *a, const struct report *r, stru
 static bool write_manifest_and_report(const struct artifacts *a, const struct report *r,
                                       struct error *err)
 {
-    struct buf manifest = {0}, summary = {0}, page = {0};
+    struct buf manifest = {0}, summary = {0}, series = {0}, page = {0};
     manifest_print(&manifest, r, a->prompts);
     report_json(&summary, r, report_main_phase(r));
+    if (r->telemetry)
+        telemetry_series_json(&series, r);
     bool ok = file_write(a->run_manifest, manifest.data, manifest.size, err) &&
-              report_html(&page, r, &summary, &manifest, &a->images, err) &&
+              (!r->telemetry || artifacts_telemetry_write(r, &series, err)) &&
+              report_html(&page, r, &summary, &manifest, &series, &a->images, err) &&
               file_write(a->report, page.data, page.size, err);
     buf_free(&manifest);
     buf_free(&summary);
+    buf_free(&series);
     buf_free(&page);
     return ok;
 }

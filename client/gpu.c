@@ -97,8 +97,8 @@ static void on_sample(void *self, const struct prometheus_sample *s)
     /* slices of a GPU (MIG) come with the whole one's labels: they would overwrite its values */
     if (!field || (!uuid && !index) || label_of(s, "GPU_I_ID") || d->gpus->n == MAX_GPUS)
         return;
-    uuid = gpus_add(d->gpus, uuid ? uuid : index, label_of(s, "modelName"),
-                    label_of(s, "Hostname"), index ? atoi(index) : 0);
+    uuid = gpus_add(d->gpus, uuid ? uuid : index, label_of(s, "modelName"), label_of(s, "Hostname"),
+                    index ? atoi(index) : 0);
     gpus_put(d->gpus, uuid, field->tag, s->value * field->dcgm_scale);
     d->n_values++;
 }

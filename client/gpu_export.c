@@ -139,10 +139,10 @@ struct json *gpu_export_summary(const struct report *r)
 static void put_row(struct buf *out, const struct telemetry_source *s, const struct gpu *gpu,
                     const struct gpu_field *field, const struct stats *stats)
 {
-    const double values[] = {stats->avg,     stats->min,     stats->max,    stats->sum,
-                             stats->p[P1],   stats->p[P5],   stats->p[P10], stats->p[P25],
-                             stats->p[P50],  stats->p[P75],  stats->p[P90], stats->p[P95],
-                             stats->p[P99],  stats->std};
+    const double values[] = {stats->avg,    stats->min,    stats->max,    stats->sum,
+                             stats->p[P1],  stats->p[P5],  stats->p[P10], stats->p[P25],
+                             stats->p[P50], stats->p[P75], stats->p[P90], stats->p[P95],
+                             stats->p[P99], stats->std};
     struct buf text = {0};
     server_metrics_put_endpoint(&text, s->url);
     report_csv_cell(out, text.data);

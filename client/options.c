@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "client/devices.h"
 #include "client/edit.h"
 #include "client/options_table.h"
 #include "client/prompts_file.h"
@@ -29,6 +30,8 @@ static const struct options DEFAULTS = {
     .arrival_smoothness = 1,
     .export_level = EXPORT_RECORDS,
     .log_level = "info",
+    .server_metrics_formats = "json,csv",
+    .telemetry_interval_s = 0.333,
 };
 
 bool options_given(const struct options *o, const char *name)
@@ -248,6 +251,33 @@ static bool check_load(struct options *o, struct error *err)
                       &o->warmup_grace_s, err);
 }
 
+/* Sources of telemetry are either asked for or ruled out. */
+static bool check_telemetry(struct options *o, struct error *err)
+{
+    for (const char *p = o->server_metrics_formats; *p;) {
+        size_t n = strcspn(p, ", ");
+        bool is_known = n == 0 || (n == 4 && strncasecmp(p, "json", n) == 0) ||
+                        (n == 3 && strncasecmp(p, "csv", n) == 0);
+        if (!is_known)
+            return fail_field(err, "--server-metrics-formats",
+                              "--server-metrics-formats is '%s': must be json, csv or json,csv",
+                              o->server_metrics_formats);
+        p += p[n] ? n + 1 : n;
+    }
+    if (o->no_server_metrics && o->server_metrics.n_items > 0)
+        return fail_option(err, "--server-metrics", "contradicts --no-server-metrics");
+    if (o->no_gpu_telemetry && o->gpu_telemetry.n_items > 0)
+        return fail_option(err, "--gpu-telemetry", "contradicts --no-gpu-telemetry");
+    if (o->no_gpu_telemetry && o->idle_power_s > 0)
+        return fail_option(err, "--idle-power-duration", "contradicts --no-gpu-telemetry");
+    if (o->device && !device_find(o->device) && o->device_peak_flops <= 0)
+        return fail_field(err, "--device",
+                          "--device is '%s': not in the table of docs/client.md; give "
+                          "--device-peak-flops too",
+                          o->device);
+    return true;
+}
+
 static bool check_output(struct options *o, struct error *err)
 {
     if (o->ui && strcmp(o->ui, "simple") != 0 && strcmp(o->ui, "none") != 0)
@@ -389,7 +419,7 @@ bool options_parse(struct options *o, int argc, char **argv, int first, struct e
         !args_parse(OPTIONS, N_OPTIONS, argc, argv, first, o, NULL, &o->seen, err))
         return false;
     if (!check_endpoint(o, err) || !check_input(o, err) || !check_load(o, err) ||
-        !check_output(o, err) || !make_target(o, err))
+        !check_telemetry(o, err) || !check_output(o, err) || !make_target(o, err))
         return false;
     o->has_seed = options_given(o, "--random-seed");
     if (!o->has_seed)
@@ -406,6 +436,8 @@ void options_free(struct options *o)
     args_free(&o->urls);
     args_free(&o->extra_inputs);
     args_free(&o->headers);
+    args_free(&o->server_metrics);
+    args_free(&o->gpu_telemetry);
     fields_free(&o->extra);
     request_target_free(&o->target);
     free(o->objectives);

@@ -72,7 +72,17 @@ struct options {
     bool has_trace; /* --export-chrome-trace */
     const char *goodput;
     const char *ui, *log_level;
-    bool is_verbose, is_very_verbose, no_gpu_telemetry, no_server_metrics;
+    bool is_verbose, is_very_verbose;
+
+    /* telemetry */
+    struct arg_list server_metrics, gpu_telemetry; /* addresses, or lists of them */
+    const char *server_metrics_formats;            /* "json", "csv" or both with a comma */
+    bool no_gpu_telemetry, no_server_metrics;
+    double telemetry_interval_s, idle_power_s;
+    double model_flops; /* of an image */
+    const char *device;
+    int64_t n_devices;
+    double device_peak_flops, device_bandwidth; /* of one; a second */
 
     /* derived by options_parse */
     bool has_seed; /* --random-seed was given; else seed is from the system */

@@ -3,6 +3,7 @@
  *   main      waits for signals, draws the progress line, writes the reports in the end
  *   load      sends requests and stamps their answers (load.c over http.c)
  *   records   judges answers and writes lines (records.c)
+ *   telemetry looks at servers, GPUs and this process (telemetry.c)
  *
  * SIGINT and SIGTERM are blocked everywhere; main takes them with sigtimedwait. The first one ends
  * the run early with all its artifacts, the second one at once. The load thread raises SIGUSR1
@@ -24,6 +25,7 @@
 #include "client/artifacts.h"
 #include "client/data_set.h"
 #include "client/http.h"
+#include "client/insight.h"
 #include "client/profile_end.h"
 #include "client/progress.h"
 #include "client/records.h"
@@ -42,6 +44,8 @@ struct run {
     struct transport transport;
     struct records *records;
     struct report report;
+    struct telemetry *telemetry;
+    struct insight insight;
     struct load_phase phases[MAX_PHASES];
 
     /* the load thread's */
@@ -103,6 +107,8 @@ static void *load_main(void *self)
     struct load_hooks hooks = {run, make_record, record_ended, has_room};
     bool ok = run->options.wait_timeout_s <= 0 ||
               wait_for_model(&run->options, &run->control.stop, &run->error);
+    if (ok)
+        telemetry_begin(run->telemetry, &run->control.stop);
     for (size_t i = 0; ok && i < run->report.n_phases; i++) {
         struct load_result *result = &run->report.phases[i].load;
         run->phase = (int)i;
@@ -113,6 +119,7 @@ static void *load_main(void *self)
                  " elapsed=%.2fs",
                  run->report.phases[i].name, result->n_sent, result->n_ended, result->n_canceled,
                  clock_seconds(result->end_ns - result->start_ns));
+        telemetry_edge(run->telemetry);
         ok = !result->was_stopped && !result->was_unreachable;
     }
     atomic_store(&run->is_loaded, true);
@@ -312,11 +319,15 @@ static bool execute(struct run *run, const sigset_t *signals, struct error *err)
     run->main_thread = pthread_self();
     run->transport = http_transport(run->http);
     atomic_store(&run->shown_phase, -1);
+    run->telemetry = telemetry_open(&run->options);
+    if (!telemetry_start(run->telemetry, err))
+        return false;
     int code = pthread_create(&load, NULL, load_main, run);
     if (code != 0)
         return fail(err, ERR_INTERNAL, "can't start a thread: %s", strerror(code));
     watch(run, signals, draws);
     pthread_join(load, NULL);
+    telemetry_stop(run->telemetry);
     return records_finish(run->records, err);
 }
 
@@ -339,6 +350,9 @@ static bool gather(struct run *run, struct error *err)
         report->was_canceled = true;
         report->incomplete_reason = "interrupted";
     }
+    report->telemetry = run->telemetry;
+    insight_fill(&run->insight, report);
+    report->insight = &run->insight;
     return run->options.slice_s <= 0 ||
            report_make_slices(report, to_ns(run->options.slice_s), err);
 }
@@ -394,6 +408,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         log_set_level(run->options.level);
         code = run_profile(run, &err);
         report_free(&run->report);
+        telemetry_close(run->telemetry);
         records_close(run->records);
         http_close(run->http);
         artifacts_close(&run->artifacts);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "client/artifacts_telemetry.h"
+#include "client/insight.h"
 
 void profile_end_print(const struct artifacts *a, const struct report *report,
                        const struct buf *console)
@@ -18,6 +20,7 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
     if (report->options->slice_s > 0)
         printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", a->slices_csv,
                a->slices_json);
+    artifacts_telemetry_print(report);
     printf("Report: %s\n", a->report);
     if (report->options->has_trace)
         printf("Chrome Trace: %s\n", a->trace);
@@ -76,6 +79,12 @@ int profile_end_judge(const struct report *report)
             "fluxperf: sending was held %" PRId64 " times for %.2f s, since judging the answers "
             "was %zu MiB behind: the client was the bottleneck\n",
             last->load.n_held, clock_seconds(last->load.held_ns), PROFILE_MAX_PENDING_BYTES >> 20);
+    struct buf warnings = {0};
+    if (report->insight)
+        insight_warnings(&warnings, report->insight);
+    if (warnings.size)
+        fputs(warnings.data, stderr);
+    buf_free(&warnings);
     if (last->n_records == 0 && !report->incomplete_reason) {
         fputs("fluxperf: no request was completed\n", stderr);
         code = 1;

@@ -39,6 +39,11 @@ struct report_slice {
     struct metrics metrics;
 };
 
+struct telemetry; /* client/telemetry.h */
+struct insight;   /* client/insight.h */
+
+#define REPORT_DATE_SIZE 96
+
 struct report {
     const struct options *options;
     char benchmark_id[13];
@@ -48,6 +53,8 @@ struct report {
     const char *incomplete_reason; /* NULL when the run is complete */
     struct report_phase *phases;   /* owned; the last one is the measurement */
     size_t n_phases;
+    struct telemetry *telemetry; /* stopped; NULL: none, like the next */
+    const struct insight *insight;
     struct report_slice *slices; /* owned */
     size_t n_slices;
 };
@@ -81,6 +88,9 @@ void report_csv_cell(struct buf *out, const char *text);
 /* Statistics by the name of their column; NaN when the metric has none of it. */
 double report_stat(const struct metric_value *v, const char *name);
 extern const char *const REPORT_STATS[]; /* the columns in order, NULL at the end */
+
+/* Local time as the files have it: ISO 8601 with microseconds and no zone. */
+void report_date(char text[REPORT_DATE_SIZE], int64_t unix_ns);
 
 void report_slices_json(struct buf *out, const struct report *r);
 void report_slices_csv(struct buf *out, const struct report *r);

@@ -233,6 +233,17 @@ static struct json *artifacts_of(const struct options *o)
     return artifacts;
 }
 
+static void put_sources(struct json *to, bool is_enabled, const struct arg_list *urls)
+{
+    json_set(to, "enabled", json_new_bool(is_enabled));
+    if (urls->n_items == 0)
+        return;
+    struct json *list = json_new_array();
+    for (size_t i = 0; i < urls->n_items; i++)
+        json_push(list, json_new_string(urls->items[i]));
+    json_set(to, "urls", list);
+}
+
 static struct json *tree_of(const struct options *o)
 {
     struct json *root = json_new_object(), *list = json_new_array(), *model = json_new_object();
@@ -251,8 +262,8 @@ static struct json *tree_of(const struct options *o)
             put_double(slos, o->objectives[i].metric->tag, o->objectives[i].limit);
     }
     put_string(put_object(root, "tokenizer"), "name", o->tokenizer);
-    json_set(put_object(root, "gpu_telemetry"), "enabled", json_new_bool(false));
-    json_set(put_object(root, "server_metrics"), "enabled", json_new_bool(false));
+    put_sources(put_object(root, "gpu_telemetry"), !o->no_gpu_telemetry, &o->gpu_telemetry);
+    put_sources(put_object(root, "server_metrics"), !o->no_server_metrics, &o->server_metrics);
     json_set(put_object(root, "network_latency"), "enabled", json_new_bool(false));
     put_string(put_object(root, "runtime"), "ui", o->ui ? o->ui : "none");
     if (options_given(o, "--log-level"))

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/insight.h"
 #include "client/report.h"
 #include "client/table.h"
 #include "text/unicode.h"
@@ -141,4 +142,6 @@ void report_console(struct buf *out, const struct report *r)
     report_console_quantiles(out, &p->metrics);
     put_metrics(out, &p->metrics, TABLE_STAGES, "fluxperf | Server Stages");
     put_metrics(out, &p->metrics, TABLE_IMAGES, "fluxperf | Images");
+    if (r->insight)
+        insight_console(out, r->insight);
 }

@@ -8,6 +8,7 @@
 #include "client/report_html_charts.h"
 #include "client/report_html_page.h"
 #include "client/report_html_tables.h"
+#include "client/report_html_telemetry.h"
 
 #define MAX_FAILURES 50
 #define MAX_MESSAGE 1200 /* characters */
@@ -198,7 +199,8 @@ static void put_failures(struct buf *out, const struct json *summary)
 /* ---- the page ------------------------------------------------------------------------------- */
 
 void report_html_print(struct buf *out, const struct json *summary, const struct json *manifest,
-                       const struct report_html_data *data, const struct report_html_images *images)
+                       const struct json *series, const struct report_html_data *data,
+                       const struct report_html_images *images)
 {
     struct metrics m;
     report_html_read_metrics(&m, summary);
@@ -206,10 +208,12 @@ void report_html_print(struct buf *out, const struct json *summary, const struct
     report_html_page_begin(out, model ? model : "report");
     put_header(out, summary, manifest);
     put_verdict(out, summary, &m);
+    report_html_insight(out, summary);
     report_html_tiles(out, &m);
     buf_puts(out, "<section class=\"charts\">\n");
     report_html_charts(out, data);
     buf_puts(out, "</section>\n");
+    report_html_telemetry(out, series);
     put_failures(out, summary);
     report_html_tables(out, &m);
     report_html_images_print(out, images, (size_t)value_of(&m, "images_decoded"));
@@ -224,19 +228,23 @@ void report_html_print(struct buf *out, const struct json *summary, const struct
 }
 
 bool report_html(struct buf *out, const struct report *r, const struct buf *summary,
-                 const struct buf *manifest, const struct report_html_images *images,
-                 struct error *err)
+                 const struct buf *manifest, const struct buf *series,
+                 const struct report_html_images *images, struct error *err)
 {
     struct json *tree = json_parse(summary->data, summary->size, err);
     struct json *made = tree ? json_parse(manifest->data, manifest->size, err) : NULL;
-    if (made) {
+    struct json *charts =
+        made && series->size > 0 ? json_parse(series->data, series->size, err) : NULL;
+    bool ok = made && (charts || series->size == 0);
+    if (ok) {
         struct report_html_data *data = xcalloc(1, sizeof *data);
         report_html_data_fill(data, report_main_phase(r));
-        report_html_print(out, tree, made, data, images);
+        report_html_print(out, tree, made, charts, data, images);
         report_html_data_free(data);
         free(data);
     }
     json_free(tree);
     json_free(made);
-    return made != NULL || error_prefix(err, REPORT_HTML_FILE);
+    json_free(charts);
+    return ok || error_prefix(err, REPORT_HTML_FILE);
 }

@@ -11,12 +11,13 @@
 
 #define REPORT_HTML_FILE "report.html"
 
-/* Append the page. manifest (run_manifest.json) may be NULL. */
+/* Append the page. manifest (run_manifest.json) and series (telemetry_series.json) may be NULL. */
 void report_html_print(struct buf *out, const struct json *summary, const struct json *manifest,
-                       const struct report_html_data *data,
+                       const struct json *series, const struct report_html_data *data,
                        const struct report_html_images *images);
 
-/* Append the page of a run that has just ended; summary and manifest are the texts of its files. */
+/* Append the page of a run that has just ended; summary, manifest and series are the texts of its
+ * files, series may be empty. */
 bool report_html(struct buf *out, const struct report *r, const struct buf *summary,
-                 const struct buf *manifest, const struct report_html_images *images,
-                 struct error *err);
+                 const struct buf *manifest, const struct buf *series,
+                 const struct report_html_images *images, struct error *err);

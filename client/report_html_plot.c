@@ -12,6 +12,7 @@
 #include "client/answer.h"
 #include "client/manifest.h"
 #include "client/report_html.h"
+#include "client/telemetry_series.h"
 
 struct plot_options {
     const char *prefix;
@@ -217,12 +218,12 @@ static bool read_run(struct plot *p, const char *dir, const char *prefix, struct
 }
 
 static bool write_page(const struct plot *p, const char *path, const struct json *summary,
-                       const struct json *manifest, struct error *err)
+                       const struct json *manifest, const struct json *series, struct error *err)
 {
     struct report_html_data *data = xcalloc(1, sizeof *data);
     struct buf page = {0};
     fill(data, p);
-    report_html_print(&page, summary, manifest, data, &p->images);
+    report_html_print(&page, summary, manifest, series, data, &p->images);
     bool ok = file_write(path, page.data, page.size, err);
     buf_free(&page);
     report_html_data_free(data);
@@ -252,17 +253,26 @@ static bool draw(const char *dir, const char *prefix, struct error *err)
     char *summary_path = path_of(dir, prefix, "profile_export_aiperf", ".json");
     char *manifest_path = xasprintf("%s/" MANIFEST_FILE, dir);
     char *page_path = xasprintf("%s/" REPORT_HTML_FILE, dir);
-    struct json *summary = read_summary(summary_path, err), *manifest = NULL;
+    char *series_path = prefix ? xasprintf("%s/%s_" TELEMETRY_SERIES_FILE, dir, prefix)
+                               : xasprintf("%s/" TELEMETRY_SERIES_FILE, dir);
+    struct json *summary = read_summary(summary_path, err), *manifest = NULL, *series = NULL;
     bool ok = summary != NULL;
     if (ok && file_exists(manifest_path)) {
         manifest = json_read_file(manifest_path, err);
         ok = manifest != NULL;
     }
-    ok = ok && read_run(&p, dir, prefix, err) && write_page(&p, page_path, summary, manifest, err);
+    if (ok && file_exists(series_path)) {
+        series = json_read_file(series_path, err);
+        ok = series != NULL;
+    }
+    ok = ok && read_run(&p, dir, prefix, err) &&
+         write_page(&p, page_path, summary, manifest, series, err);
     if (ok)
         printf("Report: %s\n", page_path);
     json_free(summary);
     json_free(manifest);
+    json_free(series);
+    free(series_path);
     report_html_images_free(&p.images);
     free(p.points);
     free(summary_path);

@@ -47,6 +47,8 @@ const char *const REPORT_HTML_STYLE[] = {
     ".area.l1{fill-opacity:.8}.area.l2{fill-opacity:.1}",
     ".p0{--c:var(--p0)}.p1{--c:var(--p1)}.p2{--c:var(--p2)}.p3{--c:var(--p3)}.p4{--c:var(--p4)}.p5{--c:var(--p5)}",
     ".p6{--c:var(--p6)}.p7{--c:var(--p7)}.p8{--c:var(--p8)}.p9{--c:var(--p9)}svg rect[class^=p]{fill:var(--c)}",
+    ".t0{--c:var(--s0)}.t1{--c:var(--s1)}.t2{--c:var(--p5)}.t3{--c:var(--p3)}.t4{--c:var(--p6)}.t5{--c:var(--p2)}",
+    ".t6{--c:var(--p7)}.t7{--c:var(--p1)}.fact{--tone:var(--soft)}.fact>b{color:var(--ink)}",
     ".hot{fill:var(--ink);opacity:0}.hot:hover{opacity:.1}",
     ".scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px}",
     "table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}",

@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "client/gpu_export.h"
+#include "client/insight.h"
 #include "client/report.h"
 
 #define INDENT 2
@@ -47,16 +49,21 @@ static void number(struct buf *out, const char *name, double value, int depth)
     json_print_double(out, value);
 }
 
-/* Local time, ISO 8601 with microseconds and no zone. */
-static void date(struct buf *out, const char *name, int64_t unix_ns, int depth)
+void report_date(char whole[REPORT_DATE_SIZE], int64_t unix_ns)
 {
     time_t seconds = (time_t)(unix_ns / NS_PER_S);
     struct tm t;
-    char text[64], whole[96];
+    char text[64];
     localtime_r(&seconds, &t);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t);
-    snprintf(whole, sizeof whole, "%s.%06d", text, (int)(unix_ns % NS_PER_S / 1000));
-    string(out, name, whole, depth);
+    snprintf(whole, REPORT_DATE_SIZE, "%s.%06d", text, (int)(unix_ns % NS_PER_S / 1000));
+}
+
+static void date(struct buf *out, const char *name, int64_t unix_ns, int depth)
+{
+    char text[REPORT_DATE_SIZE];
+    report_date(text, unix_ns);
+    string(out, name, text, depth);
 }
 
 /* ---- metrics -------------------------------------------------------------------------------- */
@@ -159,6 +166,30 @@ static void put_run_info(struct buf *out, const struct report *r)
     buf_putc(out, '}');
 }
 
+/* A tree that was built, at depth 1. */
+static void put_tree(void *self, const char *name, const struct json *value)
+{
+    struct buf *out = self, text = {0};
+    key(out, name, 1);
+    json_print(&text, value, INDENT);
+    for (const char *p = text.data; *p; p++) {
+        if (*p == '\n')
+            line(out, 1);
+        else
+            buf_putc(out, *p);
+    }
+    buf_free(&text);
+}
+
+static void put_gpus(struct buf *out, const struct report *r)
+{
+    if (!r->telemetry || !telemetry_has_gpus(r->telemetry))
+        return;
+    struct json *gpus = gpu_export_summary(r);
+    put_tree(out, "telemetry_data", gpus);
+    json_free(gpus);
+}
+
 static void put_warmup(struct buf *out, const struct report *r)
 {
     for (size_t i = 0; i < r->n_phases; i++) {
@@ -182,6 +213,9 @@ void report_json(struct buf *out, const struct report *r, const struct report_ph
     string(out, "generator", "fluxperf " FLUXBENCH_VERSION, 1);
     string(out, "benchmark_id", r->benchmark_id, 1);
     put_first_metrics(out, &phase->metrics);
+    bool is_main = phase == report_main_phase(r);
+    if (is_main)
+        put_gpus(out, r);
     key(out, "input_config", 1);
     report_json_config(out, r->options, 1);
     put_run_info(out, r);
@@ -193,11 +227,13 @@ void report_json(struct buf *out, const struct report *r, const struct report_ph
     report_json_failures(out, phase, 1);
     date(out, "start_time", phase->load.start_ns + r->unix_offset_ns, 1);
     date(out, "end_time", phase->load.end_ns + r->unix_offset_ns, 1);
-    if (!phase->is_warmup && phase == report_main_phase(r))
+    if (!phase->is_warmup && is_main)
         put_warmup(out, r);
     put_other_metrics(out, &phase->metrics);
     key(out, "percentile_intervals", 1);
     report_json_quantiles(out, &phase->metrics, 1);
+    if (is_main && r->insight)
+        insight_json(r->insight, out, put_tree);
     buf_puts(out, "\n}");
 }
 

@@ -109,13 +109,14 @@ static double start_lag_p99(const struct report_phase *phase)
     return p99;
 }
 
-static void judge(struct self_load *out)
+static void judge(struct self_load *out, double window_s)
 {
+    bool is_long = window_s >= SELF_MIN_WINDOW_S;
     out->is_bottleneck = true;
-    if (out->busiest_share >= SELF_MAX_SHARE)
+    if (is_long && out->busiest_share >= SELF_MAX_SHARE)
         snprintf(out->why, sizeof out->why, "its thread %s used %.0f %% of a core", out->busiest,
                  out->busiest_share * 100);
-    else if (out->cpu_share >= SELF_MAX_SHARE * out->n_cores)
+    else if (is_long && out->cpu_share >= SELF_MAX_SHARE * out->n_cores)
         snprintf(out->why, sizeof out->why, "it used %.0f %% of the %g cores it may run on",
                  out->cpu_share / out->n_cores * 100, out->n_cores);
     else if (out->start_lag_p99_ms > SELF_MAX_LAG_MS)
@@ -145,5 +146,5 @@ void self_load_fill(struct self_load *out, struct timeline *t, const struct repo
     out->held_s = clock_seconds(phase->load.held_ns);
     bool waits_by_design = o->request_rate_hz > 0 && o->concurrency > 0;
     out->start_lag_p99_ms = waits_by_design ? NAN : start_lag_p99(phase);
-    judge(out);
+    judge(out, clock_seconds(to_ns - from_ns));
 }

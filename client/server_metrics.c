@@ -17,11 +17,14 @@ const char *server_metrics_unit(const char *name)
     static const struct {
         const char *tail, *unit;
     } UNITS[] = {
-        {"_seconds", "seconds"}, {"_milliseconds", "milliseconds"}, {"_ms", "milliseconds"},
-        {"_nanoseconds", "nanoseconds"}, {"_ns", "nanoseconds"}, {"_bytes", "bytes"},
-        {"_requests", "requests"}, {"_tokens", "tokens"}, {"_errors", "errors"},
-        {"_ratio", "ratio"}, {"_percent", "percent"}, {"_celsius", "celsius"},
-        {"_joules", "joules"}, {"_watts", "watts"}, {"_count", "count"},
+        {"_seconds", "seconds"},   {"_milliseconds", "milliseconds"},
+        {"_ms", "milliseconds"},   {"_nanoseconds", "nanoseconds"},
+        {"_ns", "nanoseconds"},    {"_bytes", "bytes"},
+        {"_requests", "requests"}, {"_tokens", "tokens"},
+        {"_errors", "errors"},     {"_ratio", "ratio"},
+        {"_percent", "percent"},   {"_celsius", "celsius"},
+        {"_joules", "joules"},     {"_watts", "watts"},
+        {"_count", "count"},
     };
     for (size_t i = 0; i < sizeof UNITS / sizeof UNITS[0]; i++) {
         if (ends_in(name, UNITS[i].tail))

@@ -8,7 +8,7 @@
 #define SERVER_METRICS_SCHEMA_VERSION "1.1"
 
 struct server_metric_bucket {
-    const char *le; /* as the server writes it */
+    const char *le;      /* as the server writes it */
     double bound, count; /* upper bound; rise within the window, cumulated over lower buckets */
 };
 
@@ -20,10 +20,10 @@ struct server_metric {
     enum prometheus_type type;
     const struct prometheus_label *labels; /* le and quantile are left out by whoever prints */
     size_t n_labels;
-    struct timeline_level level;        /* gauge, unknown */
-    double rise, seconds;               /* counter */
-    double count, sum;                  /* histogram, summary: rises within the window */
-    double estimates[STATS_PERCENTILES]; /* of a histogram; NaN: no observation */
+    struct timeline_level level;          /* gauge, unknown */
+    double rise, seconds;                 /* counter */
+    double count, sum;                    /* histogram, summary: rises within the window */
+    double estimates[STATS_PERCENTILES];  /* of a histogram; NaN: no observation */
     struct server_metric_bucket *buckets; /* owned; rising bounds */
     size_t n_buckets;
 };

@@ -120,8 +120,7 @@ static struct json *info_of(const struct telemetry_source *s, int64_t offset_ns)
     json_set(o, "total_fetches", json_new_int(s->n_looks));
     json_set(o, "first_fetch_ns", json_new_int(s->first_ns + offset_ns));
     json_set(o, "last_fetch_ns", json_new_int(s->last_ns + offset_ns));
-    set_number(o, "avg_fetch_latency_ms",
-               clock_seconds(s->latency_ns) * 1000 / (double)s->n_looks);
+    set_number(o, "avg_fetch_latency_ms", clock_seconds(s->latency_ns) * 1000 / (double)s->n_looks);
     json_set(o, "unique_updates", json_new_int(s->n_updates));
     json_set(o, "first_update_ns", json_new_int(s->first_update_ns + offset_ns));
     json_set(o, "last_update_ns", json_new_int(s->last_update_ns + offset_ns));
@@ -180,18 +179,16 @@ struct section {
     const char *const *stats; /* NULL at the end */
 };
 
-static const char *const GAUGE_STATS[] = {"avg", "min", "max", "std", "p1",  "p5",  "p10", "p25",
-                                          "p50", "p75", "p90", "p95", "p99", NULL};
+static const char *const GAUGE_STATS[] = {"avg", "min", "max", "std", "p1",  "p5",  "p10",
+                                          "p25", "p50", "p75", "p90", "p95", "p99", NULL};
 static const char *const COUNTER_STATS[] = {"total", "rate", NULL};
 static const char *const HISTOGRAM_STATS[] = {
     "count",        "count_rate",   "sum",          "sum_rate",     "avg",
     "p1_estimate",  "p5_estimate",  "p10_estimate", "p25_estimate", "p50_estimate",
     "p75_estimate", "p90_estimate", "p95_estimate", "p99_estimate", NULL};
 static const struct section SECTIONS[] = {
-    {PROMETHEUS_GAUGE, GAUGE_STATS},
-    {PROMETHEUS_COUNTER, COUNTER_STATS},
-    {PROMETHEUS_HISTOGRAM, HISTOGRAM_STATS},
-    {PROMETHEUS_SUMMARY, HISTOGRAM_STATS},
+    {PROMETHEUS_GAUGE, GAUGE_STATS},         {PROMETHEUS_COUNTER, COUNTER_STATS},
+    {PROMETHEUS_HISTOGRAM, HISTOGRAM_STATS}, {PROMETHEUS_SUMMARY, HISTOGRAM_STATS},
     {PROMETHEUS_UNKNOWN, GAUGE_STATS},
 };
 
@@ -225,7 +222,7 @@ static const char *label_of(const struct server_metric *m, const char *name)
 static void put_row(struct buf *out, const struct server_metric *m, const struct section *section,
                     const char *const *names, size_t n_names)
 {
-    struct buf endpoint = {0};
+    struct buf endpoint = {0}, number = {0};
     const char *unit = server_metrics_unit(m->name);
     struct json *stats = stats_of(m);
     server_metrics_put_endpoint(&endpoint, m->source->url);
@@ -234,8 +231,11 @@ static void put_row(struct buf *out, const struct server_metric *m, const struct
     for (size_t i = 0; section->stats[i]; i++) {
         const struct json *value = json_get(stats, section->stats[i]);
         buf_putc(out, ',');
-        if (value)
-            buf_printf(out, "%.4f", json_number(value));
+        if (value) { /* a tree that was built tells its numbers as text only */
+            buf_clear(&number);
+            json_print(&number, value, 0);
+            buf_printf(out, "%.4f", strtod(number.data, NULL));
+        }
     }
     for (size_t i = 0; i < n_names; i++) {
         buf_putc(out, ',');
@@ -251,6 +251,7 @@ static void put_row(struct buf *out, const struct server_metric *m, const struct
     buf_puts(out, "\r\n");
     json_free(stats);
     buf_free(&endpoint);
+    buf_free(&number);
 }
 
 void server_metrics_csv(struct buf *out, const struct server_metrics *list, const struct report *r)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_FLOPS 1e24
 #define MS_PER_S 1000.0
 #define MAX_MS 1e12 /* 30 years */
 
@@ -80,6 +81,7 @@ static void read_answer(struct stages *s, const struct json *answer)
 {
     s->inference_s = read_number(answer, "inference_time_s", NAN);
     s->peak_memory_mib = read_number(answer, "peak_memory_mb", NAN);
+    json_read_double(answer, "flops", 0, MAX_FLOPS, &s->flops, NULL);
     const struct json *timings = json_get(answer, "timings");
     if (!timings || json_type(timings) != JSON_OBJECT)
         return;
@@ -93,14 +95,15 @@ static void read_answer(struct stages *s, const struct json *answer)
 
 struct stages *stages_read(const char *server_timing, const struct json *answer)
 {
-    struct stages found = {.inference_s = NAN, .peak_memory_mib = NAN};
+    struct stages found = {.inference_s = NAN, .peak_memory_mib = NAN, .flops = NAN};
     for (size_t i = 0; i < N_STAGES; i++)
         found.ms[i] = NAN;
     if (server_timing)
         read_header(&found, server_timing);
     if (answer)
         read_answer(&found, answer);
-    bool is_told = !isnan(found.inference_s) || !isnan(found.peak_memory_mib);
+    bool is_told =
+        !isnan(found.inference_s) || !isnan(found.peak_memory_mib) || !isnan(found.flops);
     for (size_t i = 0; i < N_STAGES; i++)
         is_told = is_told || !isnan(found.ms[i]);
     if (!is_told) {

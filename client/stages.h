@@ -23,6 +23,7 @@ enum stage {
 struct stages {
     double ms[N_STAGES];
     double inference_s, peak_memory_mib;
+    double flops;    /* arithmetic of all images of the answer */
     size_t n_steps;  /* denoising steps; 0: not told */
     double *step_ms; /* owned; each step of the first image, then of the second, ... */
 };

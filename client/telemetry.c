@@ -11,7 +11,7 @@
 #include "client/nvml.h"
 #include "client/self_load.h"
 
-#define TIMEOUT_MS 1000         /* of one look */
+#define TIMEOUT_MS 1000             /* of one look */
 #define MAX_PAUSE_NS (5 * NS_PER_S) /* between tries of a source that stopped answering */
 #define MAX_TEXT ((size_t)16 << 20)
 #define NVML_URL "pynvml://localhost"
@@ -71,8 +71,8 @@ static void add_list(struct telemetry *t, enum telemetry_kind kind, const struct
     for (size_t i = 0; i < list->n_items; i++) {
         for (const char *p = list->items[i]; *p;) {
             size_t n = strcspn(p, ", ");
-            bool is_nvml = (n == 6 && memcmp(p, "pynvml", 6) == 0) ||
-                           (n == 4 && memcmp(p, "nvml", 4) == 0);
+            bool is_nvml =
+                (n == 6 && memcmp(p, "pynvml", 6) == 0) || (n == 4 && memcmp(p, "nvml", 4) == 0);
             if (kind == TELEMETRY_DCGM && is_nvml)
                 add(t, TELEMETRY_NVML, xstrdup(NVML_URL), true);
             else if (n > 0)

@@ -1,6 +1,6 @@
-/* What others tell while the load runs: /metrics of servers, DCGM exporters, NVML, and /proc of this
- * process. One thread looks at all of them every --telemetry-interval seconds; the threads that
- * send and stamp never wait for it, but for one look between two phases, when nothing is in
+/* What others tell while the load runs: /metrics of servers, DCGM exporters, NVML, and /proc of
+ * this process. One thread looks at all of them every --telemetry-interval seconds; the threads
+ * that send and stamp never wait for it, but for one look between two phases, when nothing is in
  * flight. */
 #pragma once
 
@@ -27,8 +27,8 @@ struct telemetry_source {
 
     /* the thread's */
     struct nvml *nvml;
-    uint64_t hash;      /* of the last text */
-    int n_failed;       /* looks in a row */
+    uint64_t hash; /* of the last text */
+    int n_failed;  /* looks in a row */
     int64_t retry_at_ns;
     bool is_given_up, was_warned;
 };

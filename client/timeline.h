@@ -33,9 +33,9 @@ struct timeline {
     size_t n_series, n_refused;
     struct timeline_family *families;
     size_t n_families;
-    size_t cursor;       /* series of the last put: the next one is likely to be the next put's */
-    int64_t stride;      /* 1, 2, 4, ... */
-    double *scratch;     /* for statistics */
+    size_t cursor;   /* series of the last put: the next one is likely to be the next put's */
+    int64_t stride;  /* 1, 2, 4, ... */
+    double *scratch; /* for statistics */
 };
 
 /* Begin a column. */

@@ -11,7 +11,7 @@ ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput
              "server_text_encoding_time", "server_denoising_time", "server_vae_time",
              "server_image_coding_time", "server_other_time", "server_total_time",
              "unexplained_time", "denoising_step_time", "denoising_step_throughput",
-             "inference_time", "peak_memory_mb", "request_cancellation_count"}
+             "inference_time", "peak_memory_mb", "request_cancellation_count", "client_load", "physics"}
 OUR_CSV = {"Images Returned (images)", "Images Decoded (images)", "Image Throughput (images/sec)",
            "Image Latency (ms/image)", "Image File Size (KB)",
            "Images Returned per Request (images)", "Images Decoded per Request (images)",

@@ -70,13 +70,14 @@ class Request:
 
 class FakeServer:
     """with FakeServer(script) as server: script(i, request) gives the Answer to POST number i,
-    counted from 0; other paths are in routes: path -> Answer."""
+    counted from 0; other paths are in routes: path -> Answer. Looks at /metrics are noted in
+    scrapes and nowhere else: they come as often as time has it."""
 
     def __init__(self, script=None, routes=None):
         self.script = script or (lambda i, request: Answer())
         self.routes = routes or {}
         self.requests = []  # POSTs only
-        self.others = []
+        self.others, self.scrapes = [], []
         self.n_connections = 0
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -146,6 +147,13 @@ class FakeServer:
             head += line
         request = Request(head[:-4], b"", time.monotonic())
         request.body = stream.read(int(request.header("content-length") or 0))
+        if request.path == "/metrics":
+            with self.lock:
+                self.scrapes.append(request)
+                self.n_connections -= 1
+            answer = self.routes.get(request.path, Answer(b"{}", "404 Not Found"))
+            time.sleep(answer.delay)
+            return self._send(connection, answer) and False
         with self.lock:
             if request.method == "POST" and request.path not in self.routes:
                 index = len(self.requests)

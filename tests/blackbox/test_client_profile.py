@@ -199,7 +199,7 @@ def test_export_level_decides_the_files(tmp_path, level, lines, raw):
         run = profile(server.url, tmp_path, "--export-level", level)
     names = {"profile_export_aiperf.json", "profile_export_aiperf.csv",
              "profile_export_console.txt", "inputs.json", "run_manifest.json", "report.html",
-             ".aiperf_results_ready.json"}
+             "telemetry_series.json", ".aiperf_results_ready.json"}
     names |= {"profile_export.jsonl"} if lines else set()
     names |= {"profile_export_raw.jsonl"} if raw else set()
     assert set(os.listdir(run.folder)) == names
@@ -215,7 +215,7 @@ def test_prefix_names_the_files(tmp_path):
     assert set(os.listdir(run.folder)) == {
         "foo.json", "foo.csv", "foo.jsonl", "foo_raw.jsonl", "foo_console.txt", "inputs.json",
         "foo_timeslices.json", "foo_timeslices.csv", "run_manifest.json", "report.html",
-        ".aiperf_results_ready.json"}
+        "foo_telemetry_series.json", ".aiperf_results_ready.json"}
 
 
 @pytest.mark.parametrize("args, stimulus", [
@@ -318,8 +318,9 @@ def test_summary_has_the_keys_in_aiperfs_order(tmp_path):
              "benchmark_duration", "total_isl", "input_config", "run_info", "was_cancelled",
              "is_complete", "error_summary", "start_time", "end_time"]
     assert list(summary)[: len(first)] == first
-    *others, last = list(summary)[len(first):]
-    assert all(is_metric(summary[key]) for key in others) and last == "percentile_intervals"
+    *others, second_last, last = list(summary)[len(first):]
+    assert all(is_metric(summary[key]) for key in others)
+    assert [second_last, last] == ["percentile_intervals", "client_load"]
     assert summary["is_complete"] is True and summary["was_cancelled"] is False
     assert summary["input_config"]["endpoint"]["extra"] == {"size": "512x512",
                                                            "quality": "standard"}
@@ -337,7 +338,7 @@ def test_console_file_has_the_tables_of_the_console(tmp_path):
     for name in ("Images Returned (images) │ 3.00", "Images Decoded (images) │ 3.00"):
         assert re.sub(" +", " ", name) in re.sub(" +", " ", tables)
     for line in tables.splitlines():
-        assert line == "" or line[0] in " ┏┃┡│└"
+        assert line == "" or line[0] in " ┏┃┡│└" or line.startswith("Client: ")
     assert "CLI Command: fluxperf profile" in run.out
 
 

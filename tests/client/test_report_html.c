@@ -393,7 +393,7 @@ static void page_has_the_run_and_no_markup_of_others(void **state)
     f.options.cli_command = "fluxperf profile --model '<script>'";
     report_json(&summary, &f.report, &f.report.phases[0]);
     buf_puts(&manifest, "{\"server\": {\"build\": \"<i>server</i>\"}}");
-    if (!report_html(&page, &f.report, &summary, &manifest, &images, &err))
+    if (!report_html(&page, &f.report, &summary, &manifest, &(struct buf){0}, &images, &err))
         fail_msg("%s", err.text);
     assert_null(strstr(page.data, "<script"));
     assert_null(strstr(page.data, "<i>server"));
@@ -419,7 +419,8 @@ static void malformed_summary_is_named(void **state)
     struct error err = {0};
     run_fixture_init(&f);
     buf_puts(&summary, "{");
-    assert_false(report_html(&page, &f.report, &summary, &summary, &images, &err));
+    assert_false(
+        report_html(&page, &f.report, &summary, &summary, &(struct buf){0}, &images, &err));
     assert_memory_equal(err.text, "report.html: ", 13);
     buf_free(&summary);
     buf_free(&page);
@@ -433,7 +434,7 @@ static void page_without_requests_says_so(void **state)
     struct report_html_images images = {0};
     struct json *summary = json_new_object();
     struct report_html_data *d = gather(NULL, 0);
-    report_html_print(&page, summary, NULL, d, &images);
+    report_html_print(&page, summary, NULL, NULL, d, &images);
     must_have(&page, "No request was completed");
     assert_null(strstr(page.data, "<svg"));
     release(d);
