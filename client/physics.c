@@ -48,8 +48,8 @@ bool model_info_fetch(struct model_info *info, const struct options *o, struct e
     *info = NOTHING;
     request_base(&url, o->target.urls[0]);
     buf_puts(&url, "/v1/models");
-    bool ok =
-        http_fetch(url.data, &o->target.extra, NULL, ASK_TIMEOUT_MS, NULL, &answer, &status, err);
+    bool ok = http_fetch(url.data, &o->target.connect, &o->target.extra, NULL, ASK_TIMEOUT_MS, NULL,
+                         &answer, &status, err);
     if (ok && status != 200)
         ok = fail(err, ERR_IO, "GET %s: status %d", url.data, status);
     struct json *list = ok ? json_parse(answer.data ? answer.data : "", answer.size, err) : NULL;

@@ -23,6 +23,7 @@ struct telemetry_thread {
     int64_t interval_ns;
     double idle_s;
     struct request_headers headers; /* none */
+    const struct request_connect *connect;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -99,6 +100,7 @@ struct telemetry *telemetry_open(const struct options *o)
     t->thread = xcalloc(1, sizeof *t->thread);
     t->thread->interval_ns = (int64_t)(o->telemetry_interval_s * (double)NS_PER_S);
     t->thread->idle_s = o->idle_power_s;
+    t->thread->connect = &o->target.connect;
     bool has_local = false;
     for (size_t i = 0; i < o->target.n_urls; i++) {
         struct buf url = {0};
@@ -134,8 +136,8 @@ static bool fetch(struct telemetry *t, struct telemetry_source *s, struct buf *t
                   struct error *err)
 {
     int status = 0;
-    if (!http_fetch(s->url, &t->thread->headers, NULL, TIMEOUT_MS, &t->thread->cancel, text,
-                    &status, err))
+    if (!http_fetch(s->url, t->thread->connect, &t->thread->headers, NULL, TIMEOUT_MS,
+                    &t->thread->cancel, text, &status, err))
         return false;
     if (status != 200)
         return fail(err, ERR_NOT_FOUND, "GET %s: status %d", s->url, status);
