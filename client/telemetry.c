@@ -22,8 +22,9 @@ struct telemetry_thread {
     bool is_started;
     int64_t interval_ns;
     double idle_s;
-    struct request_headers headers; /* none */
-    const struct request_connect *connect;
+    struct request_headers headers;        /* none */
+    const struct request_connect *connect; /* of the servers under load */
+    struct request_connect plain;          /* of others: HTTP/1.1 */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -101,6 +102,8 @@ struct telemetry *telemetry_open(const struct options *o)
     t->thread->interval_ns = (int64_t)(o->telemetry_interval_s * (double)NS_PER_S);
     t->thread->idle_s = o->idle_power_s;
     t->thread->connect = &o->target.connect;
+    t->thread->plain = o->target.connect;
+    t->thread->plain.is_http2 = false;
     bool has_local = false;
     for (size_t i = 0; i < o->target.n_urls; i++) {
         struct buf url = {0};
@@ -136,8 +139,9 @@ static bool fetch(struct telemetry *t, struct telemetry_source *s, struct buf *t
                   struct error *err)
 {
     int status = 0;
-    if (!http_fetch(s->url, t->thread->connect, &t->thread->headers, NULL, TIMEOUT_MS,
-                    &t->thread->cancel, text, &status, err))
+    bool is_load_server = s->kind == TELEMETRY_SERVER && !s->is_asked_for;
+    if (!http_fetch(s->url, is_load_server ? t->thread->connect : &t->thread->plain,
+                    &t->thread->headers, NULL, TIMEOUT_MS, &t->thread->cancel, text, &status, err))
         return false;
     if (status != 200)
         return fail(err, ERR_NOT_FOUND, "GET %s: status %d", s->url, status);
