@@ -1,6 +1,8 @@
 /* What a struct flux_load makes of a model's configs. */
+#include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "flux/flux_known.h"
 #include "flux/infer.h"
 #include "flux/model.h"
@@ -111,6 +113,14 @@ static bool complete(struct flux_config *c, int64_t *t5_length, const struct par
     return true;
 }
 
+static bool has_index(const char *model)
+{
+    char *path = xasprintf("%s/model_index.json", model);
+    bool has = file_exists(path);
+    free(path);
+    return has;
+}
+
 bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files *files,
                     const char *model, bool may_be_known, const struct flux_load *load,
                     struct error *err)
@@ -134,6 +144,9 @@ bool flux_config_of(struct flux_config *c, int64_t *t5_length, struct part_files
         }
     } else if (!exists) {
         (void)flux_known_config(c, t5_length, model);
+    } else if (files->unread != NULL && !has_index(model)) {
+        return fail(err, ERR_INVALID, "%s: no model_index.json there, and no part of FLUX.1 in %s",
+                    model, files->unread);
     } else if (!flux_config_read(c, model, err)) {
         return false;
     }

@@ -223,7 +223,7 @@ static bool fetch_pipeline(struct session *s, const struct download *d, struct e
                          s->id.repo);
     ok = ok && fetch_batch(s, d, &index, err) &&
          needed_small(d->snapshot_dir, &d->listed, &small, err) && fetch_batch(s, d, &small, err) &&
-         needed_weights(d->snapshot_dir, &d->listed, &weights, err) &&
+         needed_weights(d->snapshot_dir, &d->listed, s->options, &weights, err) &&
          fetch_batch(s, d, &weights, err);
     names_free(&index);
     names_free(&small);

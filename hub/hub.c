@@ -56,7 +56,7 @@ static bool find_cached(const struct session *s, char **snapshot_dir, struct err
     }
     struct names all = {0}, missing = {0};
     char *dir = cache_snapshot_path(&s->cache, commit);
-    needed_locally(dir, &all, &missing);
+    needed_locally(dir, s->options, &all, &missing);
     if (missing.n_items == 0)
         find_damage(s, dir, &all, &missing);
     bool is_canceled = s->options->cancel && atomic_load(s->options->cancel);

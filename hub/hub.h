@@ -23,11 +23,13 @@ struct hub_options {
     const char *revision;       /* branch, tag or commit; NULL: by the name's @, else main */
     const char *const *include; /* shell patterns of the files to fetch (hub_fetch only); */
     size_t n_include;           /* 0: those that the pipeline needs */
-    int64_t n_parallel;         /* downloads at a time; 0: 4 */
-    double retry_s;             /* pause before the first retry, doubled each time; 0: 1 */
-    bool is_offline;            /* ask no hub, whatever the environment says */
-    bool verify;                /* hash every file again, not only those that may have changed */
-    const atomic_bool *cancel;  /* set it to make a call return ERR_CANCELED; may be NULL */
+    const char *const *without; /* parts ("transformer", "vae") whose weights are not needed */
+    size_t n_without;
+    int64_t n_parallel;        /* downloads at a time; 0: 4 */
+    double retry_s;            /* pause before the first retry, doubled each time; 0: 1 */
+    bool is_offline;           /* ask no hub, whatever the environment says */
+    bool verify;               /* hash every file again, not only those that may have changed */
+    const atomic_bool *cancel; /* set it to make a call return ERR_CANCELED; may be NULL */
 };
 
 /* True when text has the form owner/name or owner/name@revision. Whether a directory of that name

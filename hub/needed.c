@@ -157,13 +157,22 @@ static bool add_weights(const char *snapshot_dir, const struct part *part,
     return ok;
 }
 
-bool needed_weights(const char *snapshot_dir, const struct names *listed, struct names *out,
-                    struct error *err)
+static bool needs_weights(const struct hub_options *options, const struct part *part)
+{
+    for (size_t i = 0; i < options->n_without; i++) {
+        if (strcmp(options->without[i], part->folder) == 0)
+            return false;
+    }
+    return part->weights != NULL;
+}
+
+bool needed_weights(const char *snapshot_dir, const struct names *listed,
+                    const struct hub_options *options, struct names *out, struct error *err)
 {
     struct json *index = read_in(snapshot_dir, INDEX, err);
     bool ok = index != NULL;
     for (size_t p = 0; ok && p < N_PARTS; p++) {
-        if (PARTS[p].weights && has_part(index, &PARTS[p]))
+        if (needs_weights(options, &PARTS[p]) && has_part(index, &PARTS[p]))
             ok = add_weights(snapshot_dir, &PARTS[p], listed, out, err);
     }
     json_free(index);
@@ -210,7 +219,8 @@ static void add_alternatives(const char *snapshot_dir, const struct part *part, 
     add_set(out, part->folder, chosen, strcspn(chosen, "|"));
 }
 
-void needed_locally(const char *snapshot_dir, struct names *all, struct names *missing)
+void needed_locally(const char *snapshot_dir, const struct hub_options *options, struct names *all,
+                    struct names *missing)
 {
     struct json *index = read_in(snapshot_dir, INDEX, NULL);
     names_add(all, INDEX);
@@ -218,7 +228,8 @@ void needed_locally(const char *snapshot_dir, struct names *all, struct names *m
         if (!has_part(index, &PARTS[p]))
             continue;
         add_alternatives(snapshot_dir, &PARTS[p], all);
-        if (!PARTS[p].weights || add_weights(snapshot_dir, &PARTS[p], NULL, all, NULL))
+        if (!needs_weights(options, &PARTS[p]) ||
+            add_weights(snapshot_dir, &PARTS[p], NULL, all, NULL))
             continue;
         /* an index that can't be read: to be fetched again */
         char *name = xasprintf("%s/%s.safetensors.index.json", PARTS[p].folder, PARTS[p].weights);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "hub/hub.h"
 
 struct names {
     char **items; /* owned */
@@ -21,11 +22,12 @@ void names_free(struct names *n);
 bool needed_small(const char *snapshot_dir, const struct names *listed, struct names *out,
                   struct error *err);
 
-/* When those are there too: the weight files. */
-bool needed_weights(const char *snapshot_dir, const struct names *listed, struct names *out,
-                    struct error *err);
+/* When those are there too: the weight files, without those of options->without. */
+bool needed_weights(const char *snapshot_dir, const struct names *listed,
+                    const struct hub_options *options, struct names *out, struct error *err);
 
 /* Without a hub, from the snapshot alone: all files that the pipeline needs, whether they are there
  * or not, and missing, those that are not. A snapshot without readable model_index.json misses that
  * file; a tokenizer folder without any vocabulary misses tokenizer.json. */
-void needed_locally(const char *snapshot_dir, struct names *all, struct names *missing);
+void needed_locally(const char *snapshot_dir, const struct hub_options *options, struct names *all,
+                    struct names *missing);

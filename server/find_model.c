@@ -3,9 +3,9 @@
 
 #include "flux/flux.h"
 
-bool find_model(struct buf *model, const char *path, enum model_content content, struct error *err)
+bool find_model(struct buf *model, const char *path, unsigned content, struct error *err)
 {
-    if (content == MODEL_CONFIGS && path && flux_is_known(path) && !file_exists(path)) {
+    if ((content & MODEL_CONFIGS) && path && flux_is_known(path) && !file_exists(path)) {
         buf_puts(model, path);
         return true;
     }

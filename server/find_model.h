@@ -5,4 +5,4 @@
 
 /* Append what flux_plan() or, for a dummy, flux_open_as() take: a directory or, when configs are
  * enough, a known name that is no directory. No request is made for a known name. */
-bool find_model(struct buf *model, const char *path, enum model_content content, struct error *err);
+bool find_model(struct buf *model, const char *path, unsigned content, struct error *err);

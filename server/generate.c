@@ -205,11 +205,10 @@ static bool generate(struct run *r, struct error *err)
 {
     struct flux_spec spec;
     const struct flux_load *load = &r->options.load;
-    enum model_content content = load->is_dummy ? MODEL_CONFIGS : MODEL_ALL;
     enum image_format format = IMAGE_UNKNOWN;
     load_options_warn(load);
     if (!generate_options_format(r->options.output, &format, err) ||
-        !find_model(&r->model_dir, r->options.model_path, content, err) ||
+        !find_model(&r->model_dir, r->options.model_path, load_options_content(load), err) ||
         !backends_open(&r->backend, &r->options.backend, err))
         return false;
     load_options_warn_backend(&r->options.load_wish, r->backend->name);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "server/model_dir.h"
 
 /* A number of at most four digits; the first character behind it, or NULL. */
 static const char *read_count(const char *text, int64_t *count)
@@ -69,6 +70,13 @@ void load_options_warn_backend(const struct load_wish *wish, const char *backend
     else if (wish->pins && !wish->offloads_text && !wish->offloads_layers)
         log_warning("--pin-cpu-memory: no effect without --text-encoder-cpu-offload or "
                     "--dit-layerwise-offload");
+}
+
+unsigned load_options_content(const struct flux_load *load)
+{
+    return (load->is_dummy ? MODEL_CONFIGS : MODEL_ALL) |
+           (load->transformer_path ? MODEL_WITHOUT_TRANSFORMER : 0u) |
+           (load->vae_path ? MODEL_WITHOUT_VAE : 0u);
 }
 
 void load_options_warn(const struct flux_load *load)

@@ -61,5 +61,8 @@ bool load_options_read(struct flux_load *load, const struct load_wish *wish, str
 /* Say which of the options have no effect on a back end ("cpu" or "cuda"): one warning each. */
 void load_options_warn_backend(const struct load_wish *wish, const char *backend);
 
+/* What is needed of a model, enum model_content. */
+unsigned load_options_content(const struct flux_load *load);
+
 /* Warn that pictures of random weights show nothing. */
 void load_options_warn(const struct flux_load *load);

@@ -43,25 +43,28 @@ static bool has_model_files(const char *dir)
     return n > 0;
 }
 
-static bool find_on_hub(struct buf *dir, const char *id, enum model_content content,
-                        struct error *err)
+static bool find_on_hub(struct buf *dir, const char *id, unsigned content, struct error *err)
 {
     static const char *const CONFIGS[] = {"model_index.json", "*/config.json",
                                           "scheduler/scheduler_config.json"};
-    static const struct hub_options ALL = {0};
+    const char *without[2];
+    struct hub_options networks = {.without = without};
+    if (content & MODEL_WITHOUT_TRANSFORMER)
+        without[networks.n_without++] = "transformer";
+    if (content & MODEL_WITHOUT_VAE)
+        without[networks.n_without++] = "vae";
     static const struct hub_options CONFIGS_ONLY = {
         .include = CONFIGS, .n_include = sizeof CONFIGS / sizeof CONFIGS[0]};
     char *found = NULL;
-    bool ok = content == MODEL_CONFIGS ? hub_fetch(&CONFIGS_ONLY, id, &found, err)
-                                       : hub_locate(&ALL, id, &found, err);
+    bool ok = content & MODEL_CONFIGS ? hub_fetch(&CONFIGS_ONLY, id, &found, err)
+                                      : hub_locate(&networks, id, &found, err);
     if (ok)
         buf_puts(dir, found);
     free(found);
     return ok || error_prefix(err, "--model-path '%s'", id);
 }
 
-static bool find_given(struct buf *dir, const char *path, enum model_content content,
-                       struct error *err)
+static bool find_given(struct buf *dir, const char *path, unsigned content, struct error *err)
 {
     if (is_directory(path)) {
         if (!is_checkpoint(path) && !has_model_files(path)) {
@@ -130,8 +133,7 @@ static bool find_embedded(struct buf *dir, struct error *err)
     return found;
 }
 
-bool model_dir_find(struct buf *dir, const char *path, enum model_content content,
-                    struct error *err)
+bool model_dir_find(struct buf *dir, const char *path, unsigned content, struct error *err)
 {
     return path && *path ? find_given(dir, path, content, err) : find_embedded(dir, err);
 }

@@ -229,8 +229,8 @@ int command_serve(int argc, char **argv, int first)
         return complain(&err);
     }
     /* May download: Ctrl-C still ends the process here, and what is there is continued later. */
-    enum model_content content = s.options.load.is_dummy ? MODEL_CONFIGS : MODEL_ALL;
-    if (!find_model(&s.model_dir, s.options.model_path, content, &err)) {
+    if (!find_model(&s.model_dir, s.options.model_path, load_options_content(&s.options.load),
+                    &err)) {
         options_free(&s.options);
         return complain(&err);
     }

@@ -250,6 +250,12 @@ def test_missing_and_wrong_files_are_named(tmp_path, bfl):
     assert "x.gguf" in text and "truncated" in text
 
 
+def test_a_folder_of_other_models_is_refused(tmp_path):
+    shutil.copy(ROOT / "tests/data/gguf/formats.gguf", tmp_path / "other.gguf")
+    text = refusal("--model-path", tmp_path)
+    assert "no part of FLUX.1 in other.gguf" in text
+
+
 def test_a_truncated_download_is_told(tmp_path, transformer):
     forms.write_gguf(tmp_path / "t.gguf", forms.bfl_transformer(transformer))
     os.truncate(tmp_path / "t.gguf", (tmp_path / "t.gguf").stat().st_size // 2)

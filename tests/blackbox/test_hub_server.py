@@ -49,3 +49,19 @@ def test_an_unknown_name_is_explained(client, hub):
     done = fluxserve(client, "--model-path", REPO, HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert f"--model-path '{REPO}'" in done.stderr and "not in the cache" in done.stderr
+
+
+def test_weights_that_are_replaced_are_not_fetched(client, hub, tmp_path):
+    model = ROOT / "models/tiny-flux-dev"
+    transformer = model / "transformer/diffusion_pytorch_model.safetensors"
+    command = ["generate", "--model-path", REPO, *IMAGE, "--output", tmp_path / "out.png"]
+    done = fluxserve(client, *command, "--transformer-path", transformer)
+    assert done.returncode == 0, done.stderr
+    assert len(hub.contents_sent("transformer/diffusion_pytorch_model.safetensors")) == 0
+    assert len(hub.contents_sent("vae/diffusion_pytorch_model.safetensors")) > 0
+    hub.forget()
+    again = fluxserve(client, *command, "--transformer-path", transformer)
+    assert again.returncode == 0 and hub.requests == []
+    # without the option it is wanted after all
+    assert fluxserve(client, *command).returncode == 0
+    assert len(hub.contents_sent("transformer/diffusion_pytorch_model.safetensors")) > 0

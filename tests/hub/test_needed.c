@@ -60,6 +60,8 @@ static void expect_names(const struct names *n, const char *const *wanted)
     assert_int_equal(n->n_items, count);
 }
 
+static const struct hub_options ALL = {0};
+
 #define INDEX                                                                                    \
     "{\"_class_name\": \"FluxPipeline\", \"scheduler\": [\"d\", \"S\"], \"tokenizer\": [\"t\", " \
     "\"C\"],"                                                                                    \
@@ -112,13 +114,33 @@ static void weights_are_one_file_or_the_shards_of_the_index(void **state)
     put("transformer/diffusion_pytorch_model.safetensors.index.json",
         "{\"weight_map\": {\"a\": \"diffusion_pytorch_model-00002-of-00002.safetensors\","
         " \"b\": \"diffusion_pytorch_model-00002-of-00002.safetensors\"}}");
-    assert_true(needed_weights(folder, &listed, &weights, &err));
+    assert_true(needed_weights(folder, &listed, &ALL, &weights, &err));
     expect_names(&weights,
                  (const char *const[]){
                      "text_encoder/model.safetensors",
                      "transformer/diffusion_pytorch_model-00002-of-00002.safetensors", NULL});
     names_free(&listed);
     names_free(&weights);
+}
+
+static void weights_of_replaced_parts_are_not_needed(void **state)
+{
+    (void)state;
+    static const char *const REPLACED[] = {"vae", "transformer"};
+    const struct hub_options options = {.without = REPLACED, .n_without = 2};
+    struct names listed = names_of(LISTED), weights = {0}, all = {0}, missing = {0};
+    struct error err = {0};
+    put("model_index.json", INDEX);
+    assert_true(needed_weights(folder, &listed, &options, &weights, &err));
+    expect_names(&weights, (const char *const[]){"text_encoder/model.safetensors", NULL});
+    needed_locally(folder, &options, &all, &missing);
+    assert_true(names_has(&missing, "transformer/config.json"));
+    assert_true(names_has(&missing, "text_encoder/model.safetensors"));
+    assert_false(names_has(&all, "transformer/diffusion_pytorch_model.safetensors"));
+    names_free(&listed);
+    names_free(&weights);
+    names_free(&all);
+    names_free(&missing);
 }
 
 static void a_model_without_safetensors_is_refused(void **state)
@@ -129,7 +151,7 @@ static void a_model_without_safetensors_is_refused(void **state)
                  weights = {0};
     struct error err = {0};
     put("model_index.json", INDEX);
-    assert_false(needed_weights(folder, &listed, &weights, &err));
+    assert_false(needed_weights(folder, &listed, &ALL, &weights, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
     assert_non_null(strstr(err.text, "text_encoder/model.safetensors"));
     names_free(&listed);
@@ -153,7 +175,7 @@ static void an_index_cannot_name_files_elsewhere(void **state)
         struct names weights = {0};
         struct error err = {0};
         put("transformer/diffusion_pytorch_model.safetensors.index.json", MAPS[i]);
-        assert_false(needed_weights(folder, &listed, &weights, &err));
+        assert_false(needed_weights(folder, &listed, &ALL, &weights, &err));
         assert_int_equal(err.code, ERR_INVALID);
         names_free(&weights);
     }
@@ -163,7 +185,7 @@ static void an_index_cannot_name_files_elsewhere(void **state)
 static void expect_missing(const char *const *wanted)
 {
     struct names all = {0}, missing = {0};
-    needed_locally(folder, &all, &missing);
+    needed_locally(folder, &ALL, &all, &missing);
     expect_names(&missing, wanted);
     names_free(&all);
     names_free(&missing);
@@ -203,6 +225,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(small_files_are_those_of_the_parts, make, drop),
         cmocka_unit_test_setup_teardown(weights_are_one_file_or_the_shards_of_the_index, make,
                                         drop),
+        cmocka_unit_test_setup_teardown(weights_of_replaced_parts_are_not_needed, make, drop),
         cmocka_unit_test_setup_teardown(a_model_without_safetensors_is_refused, make, drop),
         cmocka_unit_test_setup_teardown(an_index_cannot_name_files_elsewhere, make, drop),
         cmocka_unit_test_setup_teardown(a_snapshot_knows_what_it_misses, make, drop),
