@@ -13,6 +13,8 @@ pytest.importorskip("numpy")
 
 import flux_forms as forms  # noqa: E402
 from conftest import FLUXSERVE, MODEL, ROOT  # noqa: E402
+from fake_hub import REPO, FakeHub  # noqa: E402
+from hub_run import Client  # noqa: E402
 
 TINY = ROOT / "models/flux-tiny"  # widths of 256, so that every format finds its blocks
 SMALL = ROOT / "models/tiny-flux-dev"  # widths of 96: rows of 96 fit no large block
@@ -151,6 +153,36 @@ def test_server_reads_them_by_options_and_environment(tmp_path, start_server, bf
                           str(bfl / "flux1-dev.safetensors"))
     assert server.generate(size="128x64")[0] == 200
     assert "ae.safetensors" in server.log() and "flux1-dev.safetensors" in server.log()
+
+
+def test_single_files_of_a_hub_make_a_model(tmp_path, bfl):
+    """As docs/models.md fetches them; the tiny model needs its configs besides."""
+    hub = FakeHub({str(path.relative_to(bfl)): path.read_bytes()
+                   for path in sorted(bfl.rglob("*")) if path.is_file()})
+    try:
+        done = subprocess.run(
+            [FLUXSERVE, "download", REPO, "--include", "flux1-dev.safetensors", "--include",
+             "ae.safetensors", "--include", "text_encoder*", "--include", "tokenizer*",
+             "--include", "*/config.json", "--include", "scheduler/*"],
+            env=Client(hub, tmp_path / "home").environment, capture_output=True, text=True,
+            timeout=300)
+    finally:
+        hub.close()
+    assert done.returncode == 0, done.stderr
+    model = pathlib.Path(done.stdout.strip())
+    assert not (model / "model_index.json").exists()
+    assert picture(tmp_path, model)[0] == picture(tmp_path, TINY, "--guidance-scale", "3.5")[0]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "q4"])
+def test_what_was_decoded_can_be_quantised_again(tmp_path, transformer, quantization):
+    encoded = {name: forms.encode(t, "Q8_0") for name, t in transformer.items()}
+    forms.write_gguf(tmp_path / "t.gguf", forms.bfl_transformer(encoded))
+    options = ("--quantization", quantization)
+    got = picture(tmp_path, TINY, "--transformer-path", tmp_path / "t.gguf", *options)[0]
+    decoded = write_decoded(tmp_path, TINY, as_f32(encoded))
+    assert got == picture(tmp_path, decoded, *options)[0]
+    assert got != picture(tmp_path, decoded)[0]
 
 
 # --- configs that are not there ---------------------------------------------------------------------
