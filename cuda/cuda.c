@@ -115,6 +115,16 @@ static void cuda_sync(struct backend *b)
         note_loss(c);
 }
 
+size_t cuda_memory_available(struct backend *b)
+{
+    size_t left = 0, total = 0;
+    (void)cuda_use(b);
+    if (cudaMemGetInfo(&left, &total) == cudaSuccess)
+        return left;
+    (void)cudaGetLastError();
+    return 0;
+}
+
 bool cuda_is_lost(struct backend *b) { return ((struct cuda *)b)->is_lost; }
 
 static void cuda_close(struct backend *b)

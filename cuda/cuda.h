@@ -29,6 +29,9 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
  * illegal access, for example, takes the whole context with it.) */
 bool cuda_is_lost(struct backend *b);
 
+/* Bytes of the device's memory that are free now; 0 when it does not answer. */
+size_t cuda_memory_available(struct backend *b);
+
 /* Number of devices that answer; 0 when none, with the reason in err (may be NULL). */
 int cuda_device_count(struct error *err);
 

@@ -17,6 +17,12 @@ bool cuda_is_lost(struct backend *b)
     return false;
 }
 
+size_t cuda_memory_available(struct backend *b)
+{
+    (void)b;
+    return 0;
+}
+
 int cuda_device_count(struct error *err)
 {
     fail(err, ERR_DEVICE, "this build has no CUDA back end");

@@ -83,3 +83,14 @@ double backends_peak_flops(struct backend *b)
     const double seconds = 0.5;
     return strcmp(b->name, "cpu") == 0 ? cpu_peak_flops(b, seconds) : 0;
 }
+
+struct memory_room backends_room(struct backend *b)
+{
+    bool is_device = strcmp(b->name, "cuda") == 0;
+    size_t host_bytes = memory_check_host();
+    return (struct memory_room){.bytes = is_device ? cuda_memory_available(b) : host_bytes,
+                                .host_bytes = host_bytes,
+                                .is_device = is_device,
+                                .takes_quantised = b->takes_quantised,
+                                .compute = b->compute};
+}

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "flux/flux.h"
+#include "server/memory_check.h"
 
 #define BACKENDS_KINDS "auto|cpu|cuda"
 #define BACKENDS_DTYPES "auto|f32|bf16"
@@ -31,6 +32,9 @@ bool backends_is_lost(struct backend *b);
 /* Measured f32 operations per second of all threads, in half a second; 0 for devices, whose peak
  * nothing measures. */
 double backends_peak_flops(struct backend *b);
+
+/* How much memory it has for a model now. */
+struct memory_room backends_room(struct backend *b);
 
 /* The compute type of a wish; "auto" is f32 on the CPU and bf16 on CUDA. */
 enum dtype backends_compute(const struct backends_wish *wish, bool is_cuda);

@@ -13,11 +13,16 @@
 
 enum { N_PARTS = 4 };
 
+/* What a PCIe 4.0 x16 slot moves from page-locked memory, of 31.5 in theory. */
+#define USUAL_BUS_GBS 25.0
+#define GIGA 1e9
+
 struct config {
     const char *model_path, *size, *device_memory;
     int64_t steps, max_sequence_length, batch;
     struct load_wish load_wish;
     struct backends_wish backend;
+    double bus_gbs;
     bool with_cfg, wants_json, wants_help;
 };
 
@@ -57,6 +62,10 @@ static const struct option OPTIONS[] = {
     {"--vae-tiling", NULL, NULL, ARG_FLAG, AT(load_wish.tiles_vae), .help = VAE_TILING_HELP},
     {"--vae-tile-size", NULL, "PIXELS", ARG_INT, AT(load_wish.vae_tile_px), 1, FLUX_MAX_SIDE_PX,
      .help = VAE_TILE_SIZE_HELP},
+    {"--bus-rate", NULL, "GB/S", ARG_DOUBLE, AT(bus_gbs), 0.001, 10000,
+     .help =
+         "how fast the device copies from host memory, for the time that offloaded weights take "
+         "(default 25: PCIe 4.0 x16, page-locked)"},
     {"--device-memory", NULL, "SIZE", ARG_STRING, AT(device_memory),
      .help = "say whether it fits into so much memory, as in 24GiB or 80GB, and what would fit"},
     {"--json", NULL, NULL, ARG_FLAG, AT(wants_json), .help = "print one JSON object"},
@@ -98,7 +107,25 @@ static void print_row(const char *name, int64_t n_parameters, size_t weight_byte
     print_bytes((double)weight_bytes);
 }
 
-static void print_table(const char *dir, const struct flux_plan_query *q, const struct flux_plan *p)
+/* What passes from host memory to the device, and how long it takes at so many GB/s. */
+static void print_streams(const struct flux_plan_query *q, const struct flux_plan *p,
+                          double bus_gbs)
+{
+    double per_run = p->streamed_bytes_per_run, per_step = p->streamed_bytes_per_step;
+    printf("\nin host memory     ");
+    print_bytes((double)p->streamed_bytes);
+    printf("%s\non device for it   ", q->load.memory.is_pinned ? "  page-locked" : "");
+    print_bytes((double)p->stream_buffer_bytes);
+    printf("  two buffers of the largest layer\ncopied per step    ");
+    print_bytes(per_step);
+    printf("  %.3f s at %g GB/s\ncopied per image   ", per_step / bus_gbs / GIGA, bus_gbs);
+    print_bytes(per_run / q->batch);
+    printf("  %.3f s; beside computing%s\n", per_run / q->batch / bus_gbs / GIGA,
+           q->load.memory.is_pinned ? "" : ", slower without --pin-cpu-memory");
+}
+
+static void print_table(const char *dir, const struct flux_plan_query *q, const struct flux_plan *p,
+                        double bus_gbs)
 {
     printf("model              %s\n", dir);
     printf("image              %dx%d, ", p->width_px, p->height_px);
@@ -122,10 +149,13 @@ static void print_table(const char *dir, const struct flux_plan_query *q, const 
     printf("\nmoved per step     ");
     print_bytes(p->bytes_moved_per_step);
     printf("\n");
+    if (p->streamed_bytes)
+        print_streams(q, p, bus_gbs);
 }
 
 /* fit may be NULL. */
-static void print_json(const struct flux_plan *p, const struct plan_fit *fit)
+static void print_json(const struct flux_plan_query *q, const struct flux_plan *p, double bus_gbs,
+                       const struct plan_fit *fit)
 {
     struct json *root = json_new_object(), *parts = json_new_object();
     for (int i = 0; i < N_PARTS; i++) {
@@ -145,6 +175,12 @@ static void print_json(const struct flux_plan *p, const struct plan_fit *fit)
     json_set(root, "flops_per_step", json_new_double(p->flops_per_step));
     json_set(root, "flops_per_image", json_new_double(p->flops_per_image));
     json_set(root, "bytes_moved_per_step", json_new_double(p->bytes_moved_per_step));
+    json_set(root, "streamed_bytes", json_new_int((int64_t)p->streamed_bytes));
+    json_set(root, "stream_buffer_bytes", json_new_int((int64_t)p->stream_buffer_bytes));
+    json_set(root, "copied_bytes_per_step", json_new_double(p->streamed_bytes_per_step));
+    json_set(root, "copied_bytes_per_image", json_new_double(p->streamed_bytes_per_run / q->batch));
+    json_set(root, "copy_s_per_image",
+             json_new_double(p->streamed_bytes_per_run / q->batch / bus_gbs / GIGA));
     if (fit)
         json_set(root, "device_memory", plan_fit_json(fit));
     struct buf text = {0};
@@ -169,8 +205,8 @@ static bool plan(const struct config *c, struct error *err)
     }
     if (!load_options_read(&query.load, &c->load_wish, err))
         return false;
-    size_t device_bytes = 0;
-    if (c->device_memory && !plan_fit_parse(c->device_memory, &device_bytes)) {
+    struct plan_target target = {.has_host = true, .takes_quantised = true};
+    if (c->device_memory && !plan_fit_parse(c->device_memory, &target.bytes)) {
         return fail_field(err, "--device-memory",
                           "--device-memory '%s': must be a size above 0, as in 24GiB or 80GB",
                           c->device_memory);
@@ -180,12 +216,12 @@ static bool plan(const struct config *c, struct error *err)
     struct plan_fit fit = {0};
     bool ok = find_model(&dir, c->model_path, MODEL_CONFIGS, err) &&
               flux_plan(dir.data, &query, &result, err) &&
-              (!device_bytes || plan_fit(&fit, dir.data, &query, &result, device_bytes, err));
+              (!target.bytes || plan_fit(&fit, dir.data, &query, &result, &target, err));
     if (ok && c->wants_json)
-        print_json(&result, device_bytes ? &fit : NULL);
+        print_json(&query, &result, c->bus_gbs, target.bytes ? &fit : NULL);
     else if (ok)
-        print_table(dir.data, &query, &result);
-    if (ok && !c->wants_json && device_bytes)
+        print_table(dir.data, &query, &result, c->bus_gbs);
+    if (ok && !c->wants_json && target.bytes)
         plan_fit_print(&fit, &query, &result);
     buf_free(&dir);
     return ok;
@@ -193,7 +229,7 @@ static bool plan(const struct config *c, struct error *err)
 
 int command_plan(int argc, char **argv, int first)
 {
-    struct config c = {.batch = 1};
+    struct config c = {.batch = 1, .bus_gbs = USUAL_BUS_GBS};
     struct error err = {0};
     bool ok = args_parse(OPTIONS, N_OPTIONS, argc, argv, first, &c, NULL, NULL, &err);
     if (ok && c.wants_help) {

@@ -34,11 +34,17 @@ size_t plan_fit_weight_bytes(const struct flux_plan_part *part, enum dtype compu
     return part->quantised_bytes + (is_narrowed ? float_bytes / 2 : float_bytes);
 }
 
+size_t plan_fit_device_bytes(const struct flux_plan_part *part, enum dtype compute)
+{
+    size_t bytes = plan_fit_weight_bytes(part, compute);
+    return bytes > part->streamed_bytes ? bytes - part->streamed_bytes : 0;
+}
+
 static size_t total(const struct flux_plan *p, enum dtype compute)
 {
-    size_t bytes = p->scratch_bytes;
+    size_t bytes = p->scratch_bytes + p->stream_buffer_bytes;
     for (int i = 0; i < N_PARTS; i++)
-        bytes += plan_fit_weight_bytes(&p->parts[i], compute);
+        bytes += plan_fit_device_bytes(&p->parts[i], compute);
     return bytes;
 }
 
@@ -114,6 +120,40 @@ static bool try_tiles(struct plan_fit *fit, const char *model, const struct flux
     return true;
 }
 
+/* Weights in host memory, the cheaper ways first: one with which the transformer stays on the
+ * device, and one with which it doesn't. */
+static bool try_offload(struct plan_fit *fit, const char *model,
+                        const struct flux_plan_query *query, struct error *err)
+{
+    static const struct {
+        const char *options;
+        bool is_text, is_layers;
+        int tile_px;
+    } WAYS[] = {
+        {"--text-encoder-cpu-offload", true, false, 0},
+        {"--text-encoder-cpu-offload --vae-tile-size 512", true, false, 512},
+        {"--dit-layerwise-offload", false, true, 0},
+        {"--text-encoder-cpu-offload --dit-layerwise-offload", true, true, 0},
+        {"--text-encoder-cpu-offload --dit-layerwise-offload --vae-tile-size 512", true, true, 512},
+    };
+    bool is_found[2] = {false, false};
+    for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0]; i++) {
+        struct flux_plan_query q = *query;
+        struct error unfit = {0};
+        int before = fit->n_remedies;
+        if (is_found[WAYS[i].is_layers])
+            continue;
+        q.load.memory.streams_text_encoders = WAYS[i].is_text;
+        q.load.memory.streams_transformer = WAYS[i].is_layers;
+        if (WAYS[i].tile_px)
+            q.load.memory.vae_tile_px = WAYS[i].tile_px;
+        if (!try_options(fit, model, &q, WAYS[i].options, &unfit) && unfit.code != ERR_INVALID)
+            return fail(err, unfit.code, "%s", unfit.text);
+        is_found[WAYS[i].is_layers] = fit->n_remedies > before;
+    }
+    return true;
+}
+
 static struct flux_plan_query with_layers(const struct flux_plan_query *query,
                                           const struct flux_plan *plan, int64_t n_double)
 {
@@ -151,9 +191,11 @@ static bool try_layers(struct plan_fit *fit, const char *model, const struct flu
 
 static bool try_remedies(struct plan_fit *fit, const char *model,
                          const struct flux_plan_query *query, const struct flux_plan *plan,
-                         struct error *err)
+                         const struct plan_target *target, struct error *err)
 {
     struct flux_plan_query q = *query;
+    if (target->has_host && !try_offload(fit, model, query, err))
+        return false;
     if (query->compute == DTYPE_F32) {
         q.compute = DTYPE_BF16;
         if (!try_options(fit, model, &q, "--dtype bf16", err))
@@ -165,7 +207,7 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
         q.load.quant = (enum quant)i;
         snprintf(options, sizeof options, "--quantization %s",
                  dtype_name(quant_dtype(q.load.quant)));
-        if (is_quantised(plan))
+        if (is_quantised(plan) || !target->takes_quantised)
             continue;
         if (!try_options(fit, model, &q, options, err))
             return false;
@@ -181,14 +223,14 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
 }
 
 bool plan_fit(struct plan_fit *fit, const char *model, const struct flux_plan_query *query,
-              const struct flux_plan *plan, size_t device_bytes, struct error *err)
+              const struct flux_plan *plan, const struct plan_target *target, struct error *err)
 {
-    *fit =
-        (struct plan_fit){.device_bytes = device_bytes, .total_bytes = total(plan, query->compute)};
+    *fit = (struct plan_fit){.device_bytes = target->bytes,
+                             .total_bytes = total(plan, query->compute)};
     struct flux_plan_query q = *query;
     q.width_px = plan->width_px;
     q.height_px = plan->height_px;
-    return fit->total_bytes <= device_bytes || try_remedies(fit, model, &q, plan, err);
+    return fit->total_bytes <= target->bytes || try_remedies(fit, model, &q, plan, target, err);
 }
 
 /* --- output ------------------------------------------------------------------------------------*/
@@ -207,13 +249,19 @@ void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *qu
     print_line("device memory", fit->device_bytes, "");
     for (int i = 0; i < N_PARTS; i++) {
         const struct flux_plan_part *part = &plan->parts[i];
-        size_t bytes = plan_fit_weight_bytes(part, query->compute);
-        char note[64];
-        snprintf(note, sizeof note, "%s; alone with scratch: %s",
-                 dtype_name(bytes == part->weight_bytes ? part->dtype : query->compute),
-                 bytes + plan->scratch_bytes <= fit->device_bytes ? "fits" : "too large");
+        size_t bytes = plan_fit_device_bytes(part, query->compute);
+        bool is_narrowed = part->weight_bytes != plan_fit_weight_bytes(part, query->compute);
+        char note[96];
+        int n = snprintf(note, sizeof note, "%s; alone with scratch: %s",
+                         dtype_name(is_narrowed ? query->compute : part->dtype),
+                         bytes + plan->scratch_bytes <= fit->device_bytes ? "fits" : "too large");
+        if (part->streamed_bytes)
+            snprintf(note + n, sizeof note - (size_t)n, "; %.2f GiB in host memory",
+                     gib(part->streamed_bytes));
         print_line(part->name, bytes, note);
     }
+    if (plan->stream_buffer_bytes)
+        print_line("layers passing by", plan->stream_buffer_bytes, "two buffers of the largest");
     print_line("scratch", plan->scratch_bytes, dtype_name(query->compute));
     print_line("total", fit->total_bytes, "without what the device's driver takes for itself");
     if (fit->total_bytes <= fit->device_bytes) {
@@ -228,6 +276,15 @@ void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *qu
     if (fit->n_remedies == 0) {
         printf("no option makes it fit: all parts stay in memory while the model is open\n");
     }
+}
+
+void plan_fit_name(const struct plan_fit *fit, struct buf *out)
+{
+    for (int i = 0; i < fit->n_remedies; i++)
+        buf_printf(out, "%s%s", i ? ", or with " : "; it would fit with ",
+                   fit->remedies[i].options);
+    if (!fit->n_remedies)
+        buf_puts(out, "; no option makes it fit");
 }
 
 struct json *plan_fit_json(const struct plan_fit *fit)

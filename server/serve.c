@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "server/commands.h"
 #include "server/find_model.h"
-#include "server/host_memory.h"
 #include "server/listener.h"
+#include "server/memory_check.h"
 #include "server/options.h"
 #include "server/routes.h"
 #include "server/service.h"
@@ -61,9 +61,8 @@ static bool open_backend(void *ctx, int replica, struct backend **out, struct er
         return false;
     if (replica == 0)
         options_warn(&s->options, (*out)->name);
-    /* A device says itself what it can't hold. */
-    return strcmp((*out)->name, "cpu") != 0 ||
-           host_memory_check(s->model_dir.data, &s->options.load, (*out)->compute, err);
+    const struct memory_room room = backends_room(*out);
+    return memory_check(s->model_dir.data, &s->options.load, &room, err);
 }
 
 static void on_done(void *ctx, int status, double seconds)
