@@ -47,7 +47,8 @@ static struct tensor ramp(struct backend *b, int64_t n, int axis, struct tensor 
     int64_t channels = like.dims[3];
     float *host = xmalloc((size_t)(n * channels) * sizeof *host);
     for (int64_t i = 0; i < n * channels; i++) {
-        float share = (float)(i / channels) / (float)n;
+        int64_t place = i / channels;
+        float share = (float)place / (float)n;
         host[i] = is_rising ? share : 1.0f - share;
     }
     struct shape shape = axis == 1 ? SHAPE(1, n, 1, channels) : SHAPE(1, 1, n, channels);
