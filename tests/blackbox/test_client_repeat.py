@@ -35,6 +35,13 @@ def wait_for(claim, seconds=30):
         time.sleep(0.01)
 
 
+def read_until(stream, text):
+    while line := stream.readline():
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} never came")
+
+
 def test_statistics_are_over_runs_that_ask_the_same(tmp_path):
     with FakeServer(lambda i, r: Answer(delay=0.001 * (i // 3))) as server:
         run = repeat(server.url, tmp_path, "4", "--request-count", "3")
@@ -118,8 +125,7 @@ def test_first_interrupt_lets_the_run_come_to_its_end(tmp_path):
         process = start(server.url, tmp_path, "9", "--request-count", "2")
         wait_for(lambda: len(server.requests) == 2)
         process.send_signal(signal.SIGINT)
-        while "goes on to its end" not in process.stderr.readline():
-            pass
+        read_until(process.stderr, "goes on to its end")
         gate.set()
         out, err = process.communicate(timeout=30)
         assert len(server.requests) == 2
@@ -137,8 +143,7 @@ def test_second_interrupt_or_sigterm_ends_the_run_early(tmp_path, signals):
         wait_for(lambda: len(server.requests) == 4)
         process.send_signal(signals[0])
         if len(signals) > 1:
-            while "goes on to its end" not in process.stderr.readline():
-                pass
+            read_until(process.stderr, "goes on to its end")
             process.send_signal(signals[1])
         process.communicate(timeout=30)
         gate.set()
