@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #define TERA 1e12
+#define BREAKS " -_,;("
 
 /* Narrower names come first. Figures "with sparsity" of the sources are halved. Sources:
  *   A100   NVIDIA A100 Tensor Core GPU datasheet (2021)
@@ -33,8 +34,8 @@ static bool has_word(const char *name, const char *word)
 {
     size_t n = strlen(word);
     for (const char *p = name; *p; p++) {
-        bool is_start = p == name || strchr(" -_", p[-1]);
-        if (is_start && strncasecmp(p, word, n) == 0 && strchr(" -_", p[n]))
+        bool is_start = p == name || strchr(BREAKS, p[-1]);
+        if (is_start && strncasecmp(p, word, n) == 0 && strchr(BREAKS, p[n]))
             return true; /* strchr finds the NUL too */
     }
     /* SXM4, SXM5 */

@@ -13,7 +13,7 @@
 
 /* ---- what the server tells ------------------------------------------------------------------ */
 
-static const struct model_info NOTHING = {NAN, NAN, NAN, ""};
+static const struct model_info NOTHING = {NAN, NAN, NAN, "", 0};
 
 static double number_at(const struct json *object, const char *key)
 {
@@ -37,6 +37,8 @@ void model_info_read(struct model_info *info, const struct json *list, const cha
     info->flops_per_image = number_at(entry, "flops_per_image");
     info->step_weight_bytes = number_at(entry, "step_weight_bytes");
     info->peak_flops = number_at(entry, "device_peak_flops");
+    double n = number_at(entry, "device_count");
+    info->n_devices = n >= 1 && n < 10000 ? (int)n : 0;
     if (json_read_string(entry, "device", &text, NULL) && text)
         snprintf(info->device, sizeof info->device, "%.127s", text);
 }
@@ -132,7 +134,10 @@ static void find_device(struct physics *p, const struct report *r, const struct 
         p->device_source = "server";
     }
     snprintf(p->device, sizeof p->device, "%.127s", name ? name : "");
-    p->n_devices = o->n_devices > 0 ? (int)o->n_devices : n_gpus > 0 ? n_gpus : 1;
+    p->n_devices = o->n_devices > 0              ? (int)o->n_devices
+                   : info && info->n_devices > 0 ? info->n_devices
+                   : n_gpus > 0                  ? n_gpus
+                                                 : 1;
     const struct device *known = name ? device_find(name) : NULL;
     double peak = NAN, bandwidth = o->device_bandwidth > 0 ? o->device_bandwidth : NAN;
     if (o->device_peak_flops > 0) {

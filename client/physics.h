@@ -13,6 +13,7 @@ struct model_info {
     double step_weight_bytes; /* of the part that every denoising step reads */
     double peak_flops;        /* of its device, a second, as the server measured */
     char device[128];
+    int n_devices; /* 0: not told */
 };
 
 /* Read the entry of that model, else the first one. */

@@ -78,9 +78,8 @@ bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct 
 
 bool backends_is_lost(struct backend *b) { return strcmp(b->name, "cuda") == 0 && cuda_is_lost(b); }
 
-double backends_peak_flops(struct backend *b)
+double backends_peak_flops(struct backend *b, double seconds)
 {
-    const double seconds = 0.5;
     return strcmp(b->name, "cpu") == 0 ? cpu_peak_flops(b, seconds) : 0;
 }
 

@@ -29,9 +29,9 @@ bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct 
 /* After a failed run: will nothing work on its device until the process starts anew? */
 bool backends_is_lost(struct backend *b);
 
-/* Measured f32 operations per second of all threads, in half a second; 0 for devices, whose peak
+/* Measured f32 operations per second of all threads, in that many seconds; 0 for devices, whose peak
  * nothing measures. */
-double backends_peak_flops(struct backend *b);
+double backends_peak_flops(struct backend *b, double seconds);
 
 /* How much memory it has for a model now. */
 struct memory_room backends_room(struct backend *b);

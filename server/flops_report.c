@@ -7,6 +7,8 @@
 
 enum { CLIP, T5, TRANSFORMER, VAE };
 
+static const double PEAK_SECONDS = 0.5;
+
 static void print_stage(const char *name, double flops, double seconds, double peak)
 {
     double rate = seconds > 0 ? flops / seconds : 0;
@@ -33,7 +35,7 @@ bool flops_report(const char *model, const struct flux_load *load, const struct 
                                           .load = *load};
     if (!flux_plan(model, &query, &plan, err))
         return false;
-    double denoise_s = 0, peak = backends_peak_flops(b);
+    double denoise_s = 0, peak = backends_peak_flops(b, PEAK_SECONDS);
     for (int i = 0; i < result->n_step_times; i++)
         denoise_s += result->step_s[i];
     double n_texts = spec->n_prompts * (has_cfg ? 2.0 : 1.0);

@@ -181,6 +181,7 @@ static void answer(struct generation *g)
         .encode_s = clock_seconds(ended_ns - begun_ns),
         .total_s = clock_seconds(ended_ns - g->http->received_ns),
         .peak_memory_mib = telemetry_peak_memory_mib(),
+        .flops = cost_flops(g->service->cost, &g->spec, &g->job.result),
     };
     telemetry_encoded(g->service->telemetry, a.encode_s);
     struct buf timing = {0};

@@ -110,6 +110,10 @@ void images_answer_write(struct buf *out, const struct images_answer *a)
     put_seconds(out, "inference_time_s", a->result->total_s);
     put_name(out, "peak_memory_mb");
     buf_printf(out, "%.1f", a->peak_memory_mib);
+    if (!isnan(a->flops)) {
+        put_name(out, "flops");
+        json_print_double(out, a->flops);
+    }
     put_timings(out, a);
     buf_puts(out, "}\n");
 }

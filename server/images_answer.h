@@ -13,6 +13,7 @@ struct images_answer {
     int64_t created_s;       /* Unix time */
     double queue_s, encode_s, total_s;
     double peak_memory_mib;
+    double flops; /* of all images; NaN: not known */
 };
 
 void images_answer_write(struct buf *out, const struct images_answer *a);

@@ -94,6 +94,11 @@ static struct json *model_object(const struct service *s, const char *name)
     json_set(model, "object", json_new_string("model"));
     json_set(model, "created", json_new_int(s->started_s));
     json_set(model, "owned_by", json_new_string("fluxbench"));
+    if (replicas_model(s->replicas)) { /* its device is known */
+        json_set(model, "device", json_new_string(replicas_facts(s->replicas, 0).device));
+        json_set(model, "device_count", json_new_int(replicas_n(s->replicas)));
+        cost_put_model(s->cost, model);
+    }
     return model;
 }
 

@@ -22,6 +22,8 @@
 #include "server/routes.h"
 #include "server/service.h"
 
+static const double PEAK_SECONDS = 0.05; /* it delays the start */
+
 enum { TICK_MS = 20, SERVING_TICK_MS = 200, EXIT_DEVICE_LOST = 3 };
 
 struct server {
@@ -59,8 +61,10 @@ static bool open_backend(void *ctx, int replica, struct backend **out, struct er
     wish.device_id += replica;
     if (!backends_open(out, &wish, err))
         return false;
-    if (replica == 0)
+    if (replica == 0) {
         options_warn(&s->options, (*out)->name);
+        cost_set_device(s->service.cost, (*out)->compute, backends_peak_flops(*out, PEAK_SECONDS));
+    }
     const struct memory_room room = backends_room(*out);
     return memory_check(s->model_dir.data, &s->options.load, &room, err);
 }
@@ -90,6 +94,7 @@ static bool start(struct server *s, struct error *err)
     service->queue = queue_open((int)o->max_queue, n_replicas);
     service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
     service->telemetry = telemetry_open();
+    service->cost = cost_open(s->model_dir.data, &o->load);
     const struct worker_config worker = {.model_dir = s->model_dir.data,
                                          .load = &o->load,
                                          .open_backend = open_backend,
@@ -175,6 +180,7 @@ static bool stop(struct server *s, struct error *err)
         ok = replicas_join(service->replicas, err);
     }
     telemetry_close(service->telemetry);
+    cost_close(service->cost);
     store_close(service->store);
     queue_close(service->queue);
     buf_free(&s->basename);

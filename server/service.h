@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "server/cost.h"
 #include "server/http.h"
 #include "server/images_api.h"
 #include "server/queue.h"
@@ -16,6 +17,7 @@ struct service {
     struct replicas *replicas;
     struct store *store;
     struct telemetry *telemetry;
+    struct cost *cost;
     struct images_limits limits;
     const char *const *names; /* of the model; the first one is told in answers */
     size_t n_names;

@@ -259,6 +259,20 @@ def test_impossible_results_are_flagged(tmp_path):
     assert "<b>Impossible result</b>" in again and again.count("<svg") == page.count("<svg")
 
 
+def test_server_tells_what_its_images_take(server, tmp_path):
+    run = profile(server.url, tmp_path, "--request-count", "3", "--extra-inputs", "size:64x64",
+                  "--extra-inputs", "num_inference_steps:2", "--extra-inputs", "n:2",
+                  "--export-level", "raw")
+    assert run.code == 0, run.err
+    answers = [json.loads(line["responses"][0]["text"]) for line in run.lines("profile_export_raw.jsonl")]
+    physics = run.json()["physics"]
+    assert physics["flops_source"] == "answers" and physics["device_source"] == "server"
+    assert physics["flops"] == pytest.approx(sum(a["flops"] for a in answers))
+    assert not physics["is_impossible"] and "Compute: " in run.out
+    names = run.json("server_metrics_export.json")["metrics"]
+    assert names["fluxserve_images"]["series"][0]["stats"]["total"] == 6
+
+
 # ---- the client --------------------------------------------------------------------------------
 
 

@@ -215,7 +215,7 @@ static void measured_peak_has_a_margin(void **state)
     (void)state;
     struct run_fixture f;
     struct physics p;
-    struct model_info info = {1e12, NAN, 8e12, "cpu"};
+    struct model_info info = {1e12, NAN, 8e12, "cpu", 0};
     run_fixture_init(&f);
     physics_compute(&p, &f.report, &info);
     assert_string_equal(p.source, "model");
@@ -234,7 +234,7 @@ static void weights_have_to_be_read(void **state)
     struct run_fixture f;
     struct physics p;
     struct stages stages = {.flops = 1e9, .n_steps = 20};
-    struct model_info info = {NAN, 24e9, NAN, "NVIDIA H100 80GB HBM3"};
+    struct model_info info = {NAN, 24e9, NAN, "NVIDIA H100 80GB HBM3, 132 multiprocessors", 1};
     run_fixture_init(&f);
     f.records[2].stages = &stages; /* 300 ms; 20 steps of 24 GB at 3.35 TB/s take 143 ms */
     physics_compute(&p, &f.report, &info);

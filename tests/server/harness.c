@@ -48,6 +48,7 @@ void harness_start(struct harness *h, struct harness_options o)
     s->queue = queue_open((int)or_default((size_t)o.max_queue, 4), n_replicas);
     s->store = store_open(or_default(o.store_images, 8), 1 << 20);
     s->telemetry = telemetry_open();
+    s->cost = cost_open("none", NULL);
     const struct worker_config worker = {.model_dir = "none",
                                          .open_backend = open_no_backend,
                                          .is_lost = o.is_lost,
@@ -81,6 +82,7 @@ void harness_stop(struct harness *h)
     http_close(h->http);
     replicas_join(h->service.replicas, NULL);
     telemetry_close(h->service.telemetry);
+    cost_close(h->service.cost);
     store_close(h->service.store);
     queue_close(h->service.queue);
 }

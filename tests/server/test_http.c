@@ -274,6 +274,27 @@ static void models_are_listed_and_found_by_each_name(void **state)
     assert_status(harness_ask(*state, "GET", "/v1/models/other", NULL), 404, "model_not_found");
 }
 
+static void arithmetic_is_told(void **state)
+{
+    const struct harness *h = *state;
+    assert_status(harness_ask(h, "GET", "/v1/models/owner/model", NULL), 200,
+                  "\"device_count\":1,\"dtype\":\"f32\",\"parameters\":1000,"
+                  "\"weight_bytes\":4000,\"step_weight_bytes\":800,\"default_width\":32,"
+                  "\"default_height\":32,\"default_steps\":4,\"flops_per_step\":1024.0,"
+                  "\"flops_per_image\":5.0}");
+    /* text once; two images of three steps each */
+    assert_status(
+        harness_ask(h, "POST", PATH, "{\"prompt\":\"a\",\"n\":2,\"num_inference_steps\":3}"), 200,
+        "\"flops\":2006155.0,");
+    cost_set_device(h->service.cost, DTYPE_BF16, 7);
+    assert_status(harness_ask(h, "GET", "/v1/models/model", NULL), 200,
+                  "\"dtype\":\"bf16\",\"parameters\":1000,\"weight_bytes\":4000,"
+                  "\"step_weight_bytes\":400,");
+    cost_set_device(h->service.cost, DTYPE_F32, 7);
+    assert_status(harness_ask(h, "GET", "/v1/models/model", NULL), 200,
+                  "\"device_peak_flops\":7.0}");
+}
+
 static void strict_server_refuses_other_models(void **state)
 {
     (void)state;
@@ -341,6 +362,7 @@ int main(void)
         cmocka_unit_test(dropped_image_is_410_and_unknown_404),
         cmocka_unit_test(strange_host_is_not_echoed),
         cmocka_unit_test(models_are_listed_and_found_by_each_name),
+        cmocka_unit_test(arithmetic_is_told),
         cmocka_unit_test(strict_server_refuses_other_models),
         cmocka_unit_test(idle_connection_is_closed),
         cmocka_unit_test(job_longer_than_the_idle_timeout_is_answered),
