@@ -181,12 +181,11 @@ static void find_bound(struct physics *p, const struct report *r, const struct m
 static void judge(struct physics *p)
 {
     bool is_measured = p->peak_source && strcmp(p->peak_source, "measured") == 0;
-    double most = is_measured ? PHYSICS_MEASURED_MARGIN : 1;
-    if (p->share > most)
+    if (p->share > 1 && !is_measured)
         snprintf(p->why, sizeof p->why,
                  "the run did %.0f %% of what %d x %.60s can do: images were not made in this time",
                  p->share * 100, p->n_devices, *p->device ? p->device : "the device");
-    else if (p->request_share > most)
+    else if (p->request_share > 1 && !is_measured)
         snprintf(p->why, sizeof p->why,
                  "a request did %.0f %% of what %d x %.60s can do in its time",
                  p->request_share * 100, p->n_devices, *p->device ? p->device : "the device");

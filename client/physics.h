@@ -24,9 +24,6 @@ bool model_info_fetch(struct model_info *info, const struct options *o, struct e
 /* Below that a model may live in a cache, and memory bandwidth bounds nothing. */
 #define PHYSICS_CACHE_BYTES (512.0 * 1024 * 1024)
 
-/* A peak that a server measured is no limit of nature: the flag needs this much more. */
-#define PHYSICS_MEASURED_MARGIN 1.5
-
 struct physics {
     bool is_known;              /* the FLOPs are; else nothing below is set */
     const char *source;         /* of the FLOPs: "answers", "model", "--model-flops" */
@@ -47,7 +44,7 @@ struct physics {
                        * steps reads the weights once; NaN: not known */
     double bound_request_s; /* what it took */
 
-    bool is_impossible;
+    bool is_impossible; /* never by a measured peak, which is no limit of nature */
     char why[200]; /* "" or the reason with its numbers */
 };
 
