@@ -158,12 +158,27 @@ static bool count_prompts(struct determinism *d, const struct options *example, 
     return ok;
 }
 
+/* What the command sends itself. */
+static bool refuse_fields(const struct determinism *d, struct error *err)
+{
+    static const char *const FIELDS[][2] = {{"seed", "--image-seed"}, {"n", "--images"}};
+    struct options given = {0};
+    bool ok = runs_check(&d->runs.base, &given, err);
+    for (size_t i = 0; ok && i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
+        if (fields_get(&given.extra, FIELDS[i][0]))
+            ok = fail_field(err, "--extra-inputs", "--extra-inputs %s: %s sets it", FIELDS[i][0],
+                            FIELDS[i][1]);
+    }
+    options_free(&given);
+    return ok;
+}
+
 static bool prepare(struct determinism *d, struct error *err)
 {
     struct options example = {0};
     struct runs_args args;
     bool is_made_up = !runs_args_has(&d->runs.base, "--input-file");
-    if (!refuse_options(d, err))
+    if (!refuse_options(d, err) || !refuse_fields(d, err))
         return false;
     if (is_made_up && !runs_args_has(&d->runs.base, "--num-prompts"))
         runs_args_set(&d->runs.base, "--num-prompts", DEFAULT_PROMPTS);

@@ -51,18 +51,19 @@ static bool read_record(void *self, const char *line, size_t size, struct error 
 {
     struct json *tree = json_parse(line, size, err);
     const struct json *metadata = json_get(tree, "metadata");
-    const char *phase = NULL, *prompt = NULL, *id = NULL, *sha256;
+    const char *phase = NULL, *prompt = NULL, *id = NULL;
     if (!tree)
         return false;
     bool ok = json_read_string(metadata, "benchmark_phase", &phase, err) &&
               json_read_string(metadata, "conversation_id", &prompt, err) &&
               json_read_string(metadata, "x_request_id", &id, err);
-    if (ok && !(phase && prompt && id))
+    bool is_named = phase && prompt && id;
+    if (ok && !is_named)
         ok = fail(err, ERR_INVALID, "no record of a request: names are missing in metadata");
-    bool counts = ok && strcmp(phase, "profiling") == 0 && !json_get(tree, "error");
-    const struct json *image = counts ? json_first(json_get(tree, "images")) : NULL;
+    bool counts = is_named && strcmp(phase, "profiling") == 0 && !json_get(tree, "error");
+    const struct json *image = ok && counts ? json_first(json_get(tree, "images")) : NULL;
     for (size_t i = 0; ok && image; image = json_next(image), i++) {
-        sha256 = NULL;
+        const char *sha256 = NULL;
         ok = json_read_string(image, "sha256", &sha256, err);
         if (ok && sha256)
             add_picture(self, prompt, id, i, sha256);

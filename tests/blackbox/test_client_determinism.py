@@ -167,6 +167,8 @@ def test_prompts_of_a_file_are_all_used(tmp_path):
 @pytest.mark.parametrize("args, text", [
     (["--concurrency", "2"], "--concurrency is chosen by determinism itself"),
     (["--request-count", "2"], "--request-count is chosen by determinism itself"),
+    (["--extra-inputs", "seed:3"], "--extra-inputs seed: --image-seed sets it"),
+    (["--extra-inputs", '{"n": 2}'], "--extra-inputs n: --images sets it"),
     (["--images", "0"], "--images is '0'"),
     (["--image-seed", "-1"], "--image-seed is '-1'"),
     (["--input-file", "twins.jsonl"], "two rows have the session_id 's'"),
