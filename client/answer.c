@@ -124,11 +124,13 @@ static void judge_entry(struct record *r, const struct json *entry, size_t index
     struct record_image *info = &r->images[index];
     if (read_entry(r, entry, index, source, &file)) {
         info->bytes = file.size;
+        r->image_bytes += (int64_t)file.size;
         random_sha256(file.data, file.size, r->digests[index]);
         if (image_decode(&image, file.data, file.size, ANSWER_MAX_SIDE_PX, &err)) {
             info->format = image_format_name(image_sniff(file.data, file.size));
             info->width_px = image.width_px;
             info->height_px = image.height_px;
+            r->image_pixels += (int64_t)image.width_px * image.height_px;
             r->n_decoded++;
             if (source->show)
                 source->show(source->self, r, &file, &image);
@@ -151,15 +153,31 @@ static int64_t read_usage(const struct json *usage, const char *name, const char
     return value;
 }
 
-static void judge_body(struct record *r, const struct answer_source *source)
+/* Pictures by address may change; stages are times. */
+static bool depends_on_bytes_alone(const struct record *r, const struct json *tree)
+{
+    struct stages *own = stages_read(NULL, tree);
+    bool has_own = own != NULL;
+    stages_free(own);
+    for (const struct json *entry = json_first(json_get(tree, "data")); entry && !has_own;
+         entry = json_next(entry))
+        has_own = json_get(entry, "url") != NULL;
+    return record_succeeded(r) && !has_own;
+}
+
+static bool judge_body(struct record *r, const struct answer_source *source)
 {
     struct error err = {0};
+    if (source && source->memory && answer_memory_recall(source->memory, r)) {
+        r->stages = stages_read(r->server_timing, NULL);
+        return false;
+    }
     struct json *tree = json_parse(r->body.data ? r->body.data : "", r->body.size, &err);
     if (!tree || json_type(tree) != JSON_OBJECT || !json_first(tree)) {
         set_error(r, 0, "InvalidInferenceResultError", "the answer has no usable content: %s",
                   tree ? "not a JSON object with fields" : err.text);
         json_free(tree);
-        return;
+        return false;
     }
     const struct json *data = json_get(tree, "data"), *usage = json_get(tree, "usage");
     r->usage_prompt_tokens = read_usage(usage, "prompt_tokens", "input_tokens");
@@ -180,15 +198,16 @@ static void judge_body(struct record *r, const struct answer_source *source)
     for (const struct json *entry = r->n_returned ? json_first(data) : NULL; entry;
          entry = json_next(entry))
         judge_entry(r, entry, index++, source);
+    bool may_be_kept = depends_on_bytes_alone(r, tree);
     json_free(tree);
+    return may_be_kept;
 }
 
-void answer_judge(struct record *r, const struct answer_source *source)
+bool answer_judge(struct record *r, const struct answer_source *source)
 {
     r->usage_prompt_tokens = r->usage_completion_tokens = -1;
     judge_transfer(r);
     if (record_succeeded(r))
         judge_status(r);
-    if (record_succeeded(r))
-        judge_body(r, source);
+    return record_succeeded(r) && judge_body(r, source);
 }

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "client/answer_memory.h"
 #include "client/record.h"
 #include "image/image.h"
 
@@ -19,6 +20,8 @@ struct answer_source {
     /* Look at a picture that decoded, the file and its pixels. NULL: nobody wants to. */
     void (*show)(void *self, const struct record *r, const struct buf *file,
                  const struct image *pixels);
+    /* Answers judged before, or NULL; show is not called for those. */
+    const struct answer_memory *memory;
 };
 
 /* Fill error, n_returned, n_decoded, images, digests and stages of a record whose transfer has
@@ -35,5 +38,8 @@ struct answer_source {
  *   InvalidBase64Error  UndecodableImageError  the entry is no base64, the bytes are no picture
  *   ImageFetchError                            the url of the entry gave nothing
  *
- * (the names known from AIPerf where it has one for the same case). */
-void answer_judge(struct record *r, const struct answer_source *source);
+ * (the names known from AIPerf where it has one for the same case).
+ *
+ * Returns true when the verdict is worth remembering: a success, judged anew from the bytes of the
+ * body alone. */
+bool answer_judge(struct record *r, const struct answer_source *source);

@@ -87,7 +87,7 @@ static bool compute_distribution(const struct metric *m, const struct metrics_in
     double *values = xcalloc(in->n_records ? in->n_records : 1, sizeof *values);
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
-        n += m->get(in->records[i], &values[n]);
+        n += m->get(metrics_record(in, i), &values[n]);
     v->stats = stats_compute(values, n); /* sorts them */
     v->has_quantiles = n > 0 && !in->is_slice;
     if (v->has_quantiles)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "client/kept.h"
 #include "client/quantiles.h"
 #include "client/record.h"
 #include "client/stats.h"
@@ -71,6 +72,7 @@ struct metrics_input {
     size_t n_records;
     struct record *const *flights; /* all requests that may be in flight in the window */
     size_t n_flights;
+    const struct kept *kept;  /* where they lie, or NULL */
     int64_t start_ns, end_ns; /* the window that rates divide by */
     int64_t n_canceled, n_unsent;
     int64_t n_held, held_ns; /* as in struct load_result */
@@ -78,6 +80,18 @@ struct metrics_input {
     bool is_replay; /* of a fixed schedule */
     bool is_slice;
 };
+
+static inline const struct record *metrics_record(const struct metrics_input *in, size_t i)
+{
+    kept_pass(in->kept, i);
+    return in->records[i];
+}
+
+static inline const struct record *metrics_flight(const struct metrics_input *in, size_t i)
+{
+    kept_pass(in->kept, i);
+    return in->flights[i];
+}
 
 struct metric_value {
     const struct metric *metric;

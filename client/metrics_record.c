@@ -184,10 +184,8 @@ bool metric_image_latency(const struct record *r, double *v)
 /* Mean size of the picture files of a request. */
 bool metric_image_size(const struct record *r, double *v)
 {
-    double bytes = 0;
-    for (size_t i = 0; i < r->n_returned && r->images; i++)
-        bytes += (double)r->images[i].bytes;
-    return r->n_decoded > 0 && give(r, bytes / BYTES_PER_KB / (double)r->n_returned, v);
+    return r->n_decoded > 0 &&
+           give(r, (double)r->image_bytes / BYTES_PER_KB / (double)r->n_returned, v);
 }
 
 /* ---- what the server tells ------------------------------------------------------------------ */

@@ -31,7 +31,7 @@ static double sum_of(const struct metrics_input *in, bool (*get)(const struct re
     double sum = 0, value;
     *n = 0;
     for (size_t i = 0; i < in->n_records; i++) {
-        if (get(in->records[i], &value)) {
+        if (get(metrics_record(in, i), &value)) {
             sum += value;
             ++*n;
         }
@@ -43,7 +43,7 @@ static size_t count_successes(const struct metrics_input *in)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
-        n += record_succeeded(in->records[i]);
+        n += record_succeeded(metrics_record(in, i));
     return n;
 }
 
@@ -51,7 +51,7 @@ static size_t count_good(const struct metrics_input *in)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
-        n += in->records[i]->is_good;
+        n += metrics_record(in, i)->is_good;
     return n;
 }
 
@@ -60,8 +60,8 @@ static void count_images(const struct metrics_input *in, size_t *n_returned, siz
 {
     *n_returned = *n_decoded = 0;
     for (size_t i = 0; i < in->n_records; i++) {
-        *n_returned += in->records[i]->n_returned;
-        *n_decoded += in->records[i]->n_decoded;
+        *n_returned += metrics_record(in, i)->n_returned;
+        *n_decoded += metrics_record(in, i)->n_decoded;
     }
 }
 
@@ -144,7 +144,7 @@ static bool dropped_count(const struct metrics_input *in, struct stats *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
-        n += record_was_dropped(in->records[i]);
+        n += record_was_dropped(metrics_record(in, i));
     return n > 0 && scalar(s, (double)n);
 }
 
@@ -152,7 +152,7 @@ static bool late_count(const struct metrics_input *in, struct stats *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_flights; i++)
-        n += in->flights[i]->start_ns - in->flights[i]->due_ns > METRICS_LATE_NS;
+        n += metrics_flight(in, i)->start_ns - metrics_flight(in, i)->due_ns > METRICS_LATE_NS;
     return scalar(s, (double)n);
 }
 
@@ -163,7 +163,7 @@ static struct stats replay_lag(const struct metrics_input *in)
     double *lags = xcalloc(in->n_records + 1, sizeof *lags);
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++) {
-        const struct record *r = in->records[i];
+        const struct record *r = metrics_record(in, i);
         if (record_succeeded(r))
             lags[n++] = (double)(r->start_ns - r->due_ns) / (double)NS_PER_MS;
     }
@@ -236,7 +236,7 @@ static bool benchmark_duration(const struct metrics_input *in, struct stats *s)
 {
     int64_t first_ns = INT64_MAX, last_ns = INT64_MIN;
     for (size_t i = 0; i < in->n_records; i++) {
-        const struct record *r = in->records[i];
+        const struct record *r = metrics_record(in, i);
         if (!record_succeeded(r))
             continue;
         first_ns = r->start_ns < first_ns ? r->start_ns : first_ns;
@@ -252,7 +252,7 @@ static bool adjusted_latency(const struct metrics_input *in, struct stats *s)
         return false;
     double *values = xcalloc(in->n_records, sizeof *values);
     for (size_t i = 0; i < in->n_records; i++) {
-        if (!metric_request_latency(in->records[i], &values[i]))
+        if (!metric_request_latency(metrics_record(in, i), &values[i]))
             values[i] = INFINITY;
     }
     *s = stats_compute_nearest(values, in->n_records);
@@ -280,7 +280,7 @@ static bool effective_concurrency(const struct metrics_input *in, struct stats *
     size_t n = 0;
     steps[n++] = (struct stats_step){in->start_ns, 0};
     for (size_t i = 0; i < in->n_flights; i++) {
-        const struct record *r = in->flights[i];
+        const struct record *r = metrics_flight(in, i);
         if (r->end_ns <= in->start_ns || r->start_ns >= in->end_ns)
             continue; /* a slice sees the few around it */
         steps[n++] = (struct stats_step){clamp(r->start_ns, in->start_ns, in->end_ns), 1};
@@ -330,9 +330,7 @@ static bool megapixel_throughput(const struct metrics_input *in, struct stats *s
 {
     double pixels = 0;
     for (size_t i = 0; i < in->n_records; i++) {
-        const struct record *r = in->records[i];
-        for (size_t k = 0; k < r->n_returned; k++) /* sides of what did not decode are 0 */
-            pixels += (double)r->images[k].width_px * (double)r->images[k].height_px;
+        pixels += (double)metrics_record(in, i)->image_pixels;
     }
     return per_window(in, s, pixels / 1e6);
 }
@@ -342,7 +340,7 @@ static bool step_throughput(const struct metrics_input *in, struct stats *s)
 {
     size_t n = 0;
     for (size_t i = 0; i < in->n_records; i++)
-        n += in->records[i]->stages ? in->records[i]->stages->n_steps : 0;
+        n += metrics_record(in, i)->stages ? metrics_record(in, i)->stages->n_steps : 0;
     return n > 0 && per_window(in, s, (double)n);
 }
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -263,11 +264,13 @@ static bool open_records(struct run *run, struct error *err)
         .lines_path = o->export_level >= EXPORT_RECORDS ? run->artifacts.lines : NULL,
         .raw_path = o->export_level >= EXPORT_RAW ? run->artifacts.raw : NULL,
         .trace_path = o->has_trace ? run->artifacts.trace : NULL,
+        .kept_dir = o->run_dir,
         .objectives = o->objectives,
         .n_objectives = o->n_objectives,
         .images = &run->artifacts.images,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
         .max_pending_bytes = PROFILE_MAX_PENDING_BYTES,
+        .min_pending = PROFILE_MIN_PENDING,
         .on_room = on_room,
         .on_room_self = run,
     };
@@ -335,6 +338,7 @@ static bool gather(struct run *run, struct error *err)
 {
     struct report *report = &run->report;
     size_t n_all;
+    malloc_trim(0); /* what the other threads used */
     struct record *const *all = records_all(run->records, &n_all);
     report->server_build = records_server_build(run->records);
     report->served_model = records_served_model(run->records);
@@ -342,6 +346,7 @@ static bool gather(struct run *run, struct error *err)
         struct load_result *load = &report->phases[i].load;
         if (load->start_ns == 0) /* never begun: the run ended before */
             load->start_ns = load->end_ns = clock_now_ns();
+        report->phases[i].kept = records_kept(run->records);
         report_phase_fill(&report->phases[i], (int)i, all, n_all, run->options.n_objectives > 0);
         if (load->was_unreachable)
             report->incomplete_reason = "the server can't be reached";

@@ -6,7 +6,8 @@
 #include "client/report.h"
 
 /* Answers that wait to be judged. Some 20 large pictures; what is in flight comes on top. */
-#define PROFILE_MAX_PENDING_BYTES ((size_t)64 << 20)
+#define PROFILE_MAX_PENDING_BYTES ((size_t)8 << 20)
+#define PROFILE_MIN_PENDING 32 /* so many answers may wait whatever their size */
 
 /* Print the tables and where the files are to stdout. */
 void profile_end_print(const struct artifacts *a, const struct report *report,

@@ -1,8 +1,8 @@
 /* All facts of one request, from its plan to the verdict on its answer.
  *
  * A record is made by `load` when the request is sent, filled by the transport while it is in
- * flight, handed to `records` when it has ended, and kept there (without its body) until the
- * reports are written. One thread owns it at any time; the hand-over is a queue with a lock.
+ * flight, handed to `records` when it has ended, and judged there. The reports see a copy of its
+ * numbers (kept.h). One thread owns it at any time; the hand-over is a queue with a lock.
  *
  * Times are monotonic nanoseconds (base/clock.h); 0 means that the moment never came. */
 #pragma once
@@ -45,17 +45,17 @@ struct record_error {
 
 struct record {
     /* the plan */
-    int64_t session; /* 0, 1, 2, ... in the order of sending, restarts in each phase */
-    size_t entry;    /* index into the data set */
-    size_t url;      /* index into the list of URLs */
-    int phase;       /* index into the phases of the run */
+    int64_t session;           /* 0, 1, 2, ... in the order of sending, restarts in each phase */
+    size_t entry;              /* index into the data set */
+    size_t url;                /* index into the list of URLs */
+    const struct buf *payload; /* the request body as sent; owned by the data set */
+    int phase;                 /* index into the phases of the run */
     bool is_warmup;
-    char request_id[UUID_SIZE];
-    char correlation_id[UUID_SIZE];
-    const char *correlation_name; /* instead of it, owned by the data set; or NULL */
-    const struct buf *payload;    /* the request body as sent; owned by the data set */
-    const char *payload_type;     /* its Content-Type, owned likewise; NULL: JSON */
-    int64_t drop_after_ns;        /* hang up so long after the last byte was sent; 0: never */
+
+    bool is_reused; /* sent over a kept-alive connection */
+    bool is_good;   /* meets every --goodput objective */
+    enum transfer transfer;
+    int status; /* 0: none came */
 
     /* moments */
     int64_t due_ns;             /* when it should have been sent: the clock of the user */
@@ -67,19 +67,8 @@ struct record {
     int64_t end_ns;             /* last byte of the body, or the failure */
     int64_t dns_ns, connect_ns; /* durations of new connections: name, then TCP and TLS */
     int64_t blocked_ns;         /* duration: waiting inside the transport before that */
-    bool is_reused;             /* sent over a kept-alive connection */
     int64_t n_chunks_sent, n_chunks_received;
     int64_t bytes_received;
-
-    /* the answer */
-    enum transfer transfer;
-    char *transfer_text; /* owned: what the transport says about a failure, or NULL */
-    int status;          /* 0: none came */
-    char *reason;        /* owned: reason phrase, or NULL */
-    char *content_type;  /* owned, or NULL */
-    char *server_timing; /* owned: the header, or NULL */
-    char *server_build;  /* owned: the Server header, or NULL */
-    struct buf body;     /* freed by records once judged */
 
     /* the verdict, by records */
     struct record_error error;
@@ -87,15 +76,31 @@ struct record {
     int64_t usage_prompt_tokens, usage_completion_tokens; /* as the server counts; -1: not told */
     size_t n_returned;                                    /* entries of data[] */
     size_t n_decoded;                                     /* pictures that decode */
-    struct record_image *images;                          /* owned, n_returned of them */
-    uint8_t (*digests)[SHA256_SIZE];                      /* owned, of their files */
-    char *served_model;    /* owned: as the answer names it, or NULL */
-    struct stages *stages; /* owned; NULL: the server tells none */
-    bool is_good;          /* meets every --goodput objective */
-    void *transport;       /* the transport's own state while in flight */
-    size_t slot;           /* where load keeps it while in flight */
-    struct record *next;   /* in a queue */
+    int64_t image_bytes, image_pixels;                    /* of all pictures, files and areas */
+    struct stages *stages;                                /* owned; NULL: the server tells none */
+
+    /* From here on only until the lines are written: see RECORD_KEPT_BYTES. */
+    char request_id[UUID_SIZE];
+    char correlation_id[UUID_SIZE];
+    const char *correlation_name;    /* instead of it, owned by the data set; or NULL */
+    const char *payload_type;        /* Content-Type of the request, owned likewise; NULL: JSON */
+    int64_t drop_after_ns;           /* hang up so long after the last byte was sent; 0: never */
+    char *transfer_text;             /* owned: what the transport says about a failure, or NULL */
+    char *reason;                    /* owned: reason phrase, or NULL */
+    char *content_type;              /* owned, or NULL */
+    char *server_timing;             /* owned: the header, or NULL */
+    char *server_build;              /* owned: the Server header, or NULL */
+    char *served_model;              /* owned: as the answer names it, or NULL */
+    struct buf body;                 /* the answer */
+    struct record_image *images;     /* owned, n_returned of them */
+    uint8_t (*digests)[SHA256_SIZE]; /* owned, of their files */
+    void *transport;                 /* the transport's own state while in flight */
+    size_t slot;                     /* where load keeps it while in flight */
+    struct record *next;             /* in a queue */
 };
+
+/* What is left of a record for the reports (kept.h): its first bytes. */
+#define RECORD_KEPT_BYTES offsetof(struct record, request_id)
 
 static inline const char *record_correlation(const struct record *r)
 {

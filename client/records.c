@@ -12,11 +12,16 @@
 #include "client/report_html_images.h"
 #include "client/trace.h"
 
+#define FLUSH_NS (100 * NS_PER_MS)
+#define FILE_BUFFER ((size_t)64 << 10)
+#define RELEASE_BYTES ((size_t)256 << 10) /* room is given back in pieces of at least that */
+
 struct records {
     pthread_mutex_t lock; /* guards the queue */
     pthread_cond_t has_work;
     struct record *first, *last; /* the queue: ended, not judged */
     size_t pending_bytes;        /* of the queue and of the record at work */
+    size_t n_pending;            /* likewise */
     bool is_starved;             /* records_has_room said no; on_room is owed */
     bool is_closing;
 
@@ -26,9 +31,12 @@ struct records {
     struct records_options options;
     FILE *lines, *raw, *trace;
     struct buf line;
+    int64_t flushed_ns;
+    bool is_flushed;
     struct error write_error;
-    struct record **all;
-    size_t n_all, capacity;
+    struct answer_memory memory;
+    struct kept *kept;
+    struct record **all; /* owned list of pointers into kept, made by records_all */
 
     char *server_build, *served_model; /* owned: of the first answer that has them */
 
@@ -73,42 +81,13 @@ static void show(void *self, const struct record *r, const struct buf *file,
 
 static void write_text(struct records *s, FILE *file)
 {
-    bool ok = fwrite(s->line.data, 1, s->line.size, file) == s->line.size;
-    if (!ok || fflush(file) != 0) /* flushed, so that a killed run keeps its lines */
+    s->is_flushed = false;
+    if (fwrite(s->line.data, 1, s->line.size, file) != s->line.size)
         fail(&s->write_error, ERR_IO, "can't write %s: %s",
              file == s->lines ? s->options.lines_path
              : file == s->raw ? s->options.raw_path
                               : s->options.trace_path,
              strerror(errno));
-}
-
-static void keep(struct records *s, struct record *r)
-{
-    if (s->n_all == s->capacity) {
-        s->capacity = s->capacity ? 2 * s->capacity : 64;
-        s->all = xrealloc(s->all, s->capacity * sizeof *s->all);
-    }
-    s->all[s->n_all++] = r;
-}
-
-/* Let go of all but the numbers: a run of a million requests keeps a million of these. */
-static void shrink(struct record *r)
-{
-    buf_free(&r->body);
-    free(r->transfer_text);
-    free(r->content_type);
-    free(r->server_timing);
-    free(r->digests);
-    r->transfer_text = r->content_type = r->server_timing = NULL;
-    r->digests = NULL;
-    if (r->stages) { /* their number and sum stay */
-        free(r->stages->step_ms);
-        r->stages->step_ms = NULL;
-    }
-    if (r->error.type != r->reason) { /* else the failure is named by it */
-        free(r->reason);
-        r->reason = NULL;
-    }
 }
 
 static void keep_first(char **kept, char **text)
@@ -122,9 +101,10 @@ static void keep_first(char **kept, char **text)
 
 static void handle(struct records *s, struct record *r)
 {
-    const struct answer_source source = {s, fetch, show};
+    bool is_shown = !r->is_warmup && s->options.images && !s->options.images->is_full;
+    const struct answer_source source = {s, fetch, show, is_shown ? NULL : &s->memory};
     r->isl = s->options.context.prompts->entries[r->entry].isl;
-    answer_judge(r, &source);
+    bool is_memorable = answer_judge(r, &source);
     r->is_good = s->options.n_objectives > 0 &&
                  metrics_is_good(r, s->options.objectives, s->options.n_objectives);
     if (s->raw) {
@@ -146,39 +126,76 @@ static void handle(struct records *s, struct record *r)
     }
     keep_first(&s->server_build, &r->server_build);
     keep_first(&s->served_model, &r->served_model);
-    shrink(r);
+    if (is_memorable)
+        answer_memory_keep(&s->memory, r);
+    kept_add(s->kept, r);
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
     atomic_fetch_add(&s->counters.n_failed,
                      !record_succeeded(r) && !record_was_canceled(r) && !record_was_dropped(r));
     atomic_fetch_add(&s->counters.n_judged, 1);
-    keep(s, r);
+    record_free(r);
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
 
-static struct record *take(struct records *s)
+static void flush_file(struct records *s, FILE *file, const char *path)
+{
+    if (file && fflush(file) != 0)
+        fail(&s->write_error, ERR_IO, "can't write %s: %s", path, strerror(errno));
+}
+
+/* So that a killed run keeps its lines, without a call of the system for each. */
+static void flush_files(struct records *s)
+{
+    flush_file(s, s->lines, s->options.lines_path);
+    flush_file(s, s->raw, s->options.raw_path);
+    flush_file(s, s->trace, s->options.trace_path);
+    s->flushed_ns = clock_now_ns();
+    s->is_flushed = true;
+}
+
+static void wait_for_work(struct records *s)
+{
+    int64_t until_ns = s->flushed_ns + FLUSH_NS;
+    if (s->is_flushed) {
+        pthread_cond_wait(&s->has_work, &s->lock);
+        return;
+    }
+    struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
+                             .tv_nsec = (long)(until_ns % NS_PER_S)};
+    if (pthread_cond_timedwait(&s->has_work, &s->lock, &until) == ETIMEDOUT) {
+        pthread_mutex_unlock(&s->lock);
+        flush_files(s);
+        pthread_mutex_lock(&s->lock);
+    }
+}
+
+/* All records that have ended, as a list; NULL at the end. */
+static struct record *take_all(struct records *s)
 {
     pthread_mutex_lock(&s->lock);
     while (!s->first && !s->is_closing)
-        pthread_cond_wait(&s->has_work, &s->lock);
+        wait_for_work(s);
     struct record *r = s->first;
-    if (r) {
-        s->first = r->next;
-        r->next = NULL;
-        if (!s->first)
-            s->last = NULL;
-    }
+    s->first = s->last = NULL;
     pthread_mutex_unlock(&s->lock);
     return r;
 }
 
 static size_t pending_size(const struct record *r) { return sizeof *r + r->body.capacity; }
 
-static void release(struct records *s, size_t bytes)
+/* With the lock held. */
+static bool has_room_now(const struct records *s)
+{
+    return s->pending_bytes < s->options.max_pending_bytes || s->n_pending < s->options.min_pending;
+}
+
+static void release(struct records *s, size_t n, size_t bytes)
 {
     pthread_mutex_lock(&s->lock);
+    s->n_pending -= n;
     s->pending_bytes -= bytes;
-    bool is_owed = s->is_starved && s->pending_bytes < s->options.max_pending_bytes;
+    bool is_owed = s->is_starved && has_room_now(s);
     if (is_owed)
         s->is_starved = false;
     pthread_mutex_unlock(&s->lock);
@@ -191,10 +208,21 @@ static void *records_main(void *self)
     struct records *s = self;
     pthread_setname_np(pthread_self(), "records");
     struct record *r;
-    while ((r = take(s))) {
-        size_t bytes = pending_size(r);
-        handle(s, r);
-        release(s, bytes);
+    while ((r = take_all(s))) {
+        size_t n = 0, bytes = 0;
+        while (r) {
+            struct record *next = r->next;
+            bytes += pending_size(r);
+            n++;
+            handle(s, r);
+            if (bytes >= RELEASE_BYTES || !next) {
+                release(s, n, bytes);
+                n = bytes = 0;
+            }
+            if (clock_now_ns() - s->flushed_ns >= FLUSH_NS)
+                flush_files(s);
+            r = next;
+        }
     }
     return NULL;
 }
@@ -202,7 +230,7 @@ static void *records_main(void *self)
 bool records_has_room(struct records *s)
 {
     pthread_mutex_lock(&s->lock);
-    bool has_room = s->pending_bytes < s->options.max_pending_bytes;
+    bool has_room = has_room_now(s);
     s->is_starved = !has_room;
     pthread_mutex_unlock(&s->lock);
     return has_room;
@@ -213,13 +241,13 @@ void records_push(struct records *s, struct record *r)
     r->next = NULL;
     pthread_mutex_lock(&s->lock);
     s->pending_bytes += pending_size(r);
-    if (s->last)
-        s->last->next = r;
-    else
-        s->first = r;
+    s->n_pending++;
+    bool was_empty = s->first == NULL;
+    *(was_empty ? &s->first : &s->last->next) = r;
     s->last = r;
-    pthread_cond_signal(&s->has_work);
     pthread_mutex_unlock(&s->lock);
+    if (was_empty)
+        pthread_cond_signal(&s->has_work);
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -229,6 +257,8 @@ static bool open_file(FILE **out, const char *path, struct error *err)
     if (!path)
         return true;
     *out = fopen(path, "wbe");
+    if (*out)
+        setvbuf(*out, NULL, _IOFBF, FILE_BUFFER);
     return *out ? true : fail(err, ERR_IO, "can't write %s: %s", path, strerror(errno));
 }
 
@@ -236,8 +266,14 @@ bool records_open(struct records **out, const struct records_options *options, s
 {
     struct records *s = xcalloc(1, sizeof *s);
     s->options = *options;
+    s->kept = kept_open(options->kept_dir);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->has_work, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->has_work, &attributes);
+    pthread_condattr_destroy(&attributes);
+    s->is_flushed = true;
     bool ok = open_file(&s->lines, options->lines_path, err) &&
               open_file(&s->raw, options->raw_path, err) &&
               open_file(&s->trace, options->trace_path, err);
@@ -288,20 +324,27 @@ const struct records_counters *records_counters(const struct records *s) { retur
 const char *records_server_build(const struct records *s) { return s->server_build; }
 const char *records_served_model(const struct records *s) { return s->served_model; }
 
-struct record *const *records_all(const struct records *s, size_t *n)
+struct record *const *records_all(struct records *s, size_t *n)
 {
-    *n = s->n_all;
+    *n = kept_count(s->kept);
+    if (!s->all) {
+        s->all = xcalloc(*n + 1, sizeof(struct record *));
+        for (size_t i = 0; i < *n; i++)
+            s->all[i] = kept_at(s->kept, i);
+    }
     return s->all;
 }
+
+const struct kept *records_kept(const struct records *s) { return s->kept; }
 
 void records_close(struct records *s)
 {
     if (!s)
         return;
     records_finish(s, NULL);
-    for (size_t i = 0; i < s->n_all; i++)
-        record_free(s->all[i]);
     free(s->all);
+    kept_close(s->kept);
+    answer_memory_free(&s->memory);
     free(s->server_build);
     free(s->served_model);
     buf_free(&s->line);

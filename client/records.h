@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/error.h"
+#include "client/kept.h"
 #include "client/metrics.h"
 #include "client/record.h"
 #include "client/record_json.h"
@@ -17,11 +18,13 @@ struct records_options {
     const char *lines_path;                     /* profile_export.jsonl, or NULL */
     const char *raw_path;                       /* profile_export_raw.jsonl, or NULL */
     const char *trace_path;                     /* profile_export_trace.json, or NULL */
+    const char *kept_dir;                       /* for the numbers of all requests; NULL: memory */
     const struct metrics_objective *objectives; /* owned by the caller */
     size_t n_objectives;
     struct report_html_images *images; /* gets pictures of the measurement, or NULL */
     int64_t fetch_timeout_ms;          /* for pictures given as addresses */
     size_t max_pending_bytes;          /* records_has_room compares with it */
+    size_t min_pending;                /* records that may wait whatever their size */
     /* Called by the thread when there is room again after records_has_room said no. */
     void (*on_room)(void *self);
     void *on_room_self;
@@ -37,7 +40,8 @@ struct records;
 bool records_open(struct records **out, const struct records_options *options, struct error *err);
 
 /* True while the records that were pushed and are not done yet, answers included, take less than
- * max_pending_bytes. After a false, on_room is called once there is room. */
+ * max_pending_bytes, or are at most min_pending. After a false, on_room is called once there is
+ * room. */
 bool records_has_room(struct records *s);
 
 /* Hand over a record that has ended; returns at once and takes it even without room: what is in
@@ -59,6 +63,8 @@ const char *records_server_build(const struct records *s);
 const char *records_served_model(const struct records *s);
 
 /* All records in the order of their end; only after records_finish. They belong to s. */
-struct record *const *records_all(const struct records *s, size_t *n);
+struct record *const *records_all(struct records *s, size_t *n);
+/* Where they lie. */
+const struct kept *records_kept(const struct records *s);
 
 void records_close(struct records *s); /* NULL is fine */

@@ -15,6 +15,7 @@ static void group_failures(struct report_phase *p)
 {
     for (size_t i = 0; i < p->n_records; i++) {
         const struct record *r = p->records[i];
+        kept_pass(p->kept, i);
         if (record_succeeded(r))
             continue;
         size_t at = 0;
@@ -34,6 +35,7 @@ void report_phase_fill(struct report_phase *p, int index, struct record *const *
     p->records = xcalloc(n_all ? n_all : 1, sizeof *p->records);
     p->flights = xcalloc(n_all ? n_all : 1, sizeof *p->flights);
     for (size_t i = 0; i < n_all; i++) {
+        kept_pass(p->kept, i);
         if (all[i]->phase != index)
             continue;
         p->flights[p->n_flights++] = all[i];
@@ -45,6 +47,7 @@ void report_phase_fill(struct report_phase *p, int index, struct record *const *
         .n_records = p->n_records,
         .flights = p->flights,
         .n_flights = p->n_flights,
+        .kept = p->kept,
         .start_ns = p->load.start_ns,
         .end_ns = p->load.end_ns,
         .n_canceled = p->load.n_canceled,
@@ -65,6 +68,7 @@ static void fill_slice(struct report_slice *s, const struct report_phase *p, boo
     size_t n = 0;
     for (size_t i = 0; i < p->n_records; i++) {
         int64_t at_ns = p->records[i]->start_ns;
+        kept_pass(p->kept, i);
         if (at_ns >= s->start_ns && at_ns < s->end_ns)
             chosen[n++] = p->records[i];
     }
@@ -73,6 +77,7 @@ static void fill_slice(struct report_slice *s, const struct report_phase *p, boo
         .n_records = n,
         .flights = p->flights,
         .n_flights = p->n_flights,
+        .kept = p->kept,
         .start_ns = s->start_ns,
         .end_ns = s->end_ns,
         .has_objectives = has_objectives,
@@ -90,6 +95,7 @@ bool report_make_slices(struct report *r, int64_t slice_ns, struct error *err)
     int64_t first_ns = INT64_MAX, last_ns = 0;
     for (size_t i = 0; i < p->n_records; i++) {
         const struct record *record = p->records[i];
+        kept_pass(p->kept, i);
         first_ns = record->start_ns < first_ns ? record->start_ns : first_ns;
         last_ns = record->end_ns > last_ns ? record->end_ns : last_ns;
     }

@@ -28,6 +28,7 @@ struct report_phase {
     size_t n_records;
     struct record **flights; /* likewise, with the canceled ones */
     size_t n_flights;
+    const struct kept *kept; /* where the records lie, or NULL; owned by records */
     struct metrics metrics;
     struct report_failure *failures; /* owned */
     size_t n_failures;

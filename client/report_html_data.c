@@ -230,11 +230,13 @@ void report_html_data_fill(struct report_html_data *d, const struct report_phase
     for (size_t k = 0; k < REPORT_HTML_PARTS; k++)
         parts[k] = metric_find(REPORT_HTML_PART[k].tag);
     for (size_t i = 0; i < phase->n_flights; i++) {
+        kept_pass(phase->kept, i);
         from_s = fmin(from_s, clock_seconds(phase->flights[i]->due_ns));
         to_s = fmax(to_s, clock_seconds(phase->flights[i]->end_ns));
     }
     report_html_data_begin(d, phase->n_flights ? from_s : 0, phase->n_flights ? to_s : 0);
     for (size_t i = 0; i < phase->n_flights; i++) {
+        kept_pass(phase->kept, i);
         read_record(&p, phase->flights[i], parts);
         report_html_data_add(d, &p);
     }

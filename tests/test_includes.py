@@ -52,7 +52,7 @@ HOMES = {
 }
 
 SYSTEM = re.compile(
-    r"(assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|"
+    r"(assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|malloc|math|setjmp|signal|"
     r"stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|"
     r"time|uchar|wchar|wctype|dirent|fcntl|fnmatch|ftw|getopt|glob|libgen|netdb|poll|pthread|sched|"
     r"semaphore|spawn|termios|unistd|(sys|netinet|arpa|net)/[a-z_]+)\.h"

@@ -22,6 +22,8 @@ static void init_record(struct run_fixture *f, int i, int64_t start_ms, int64_t 
     r->usage_completion_tokens = -1;
     r->n_returned = r->n_decoded = 1;
     r->images = &f->image;
+    r->image_bytes = 512;
+    r->image_pixels = 64;
     f->all[i] = r;
 }
 
@@ -36,6 +38,7 @@ void run_fixture_init(struct run_fixture *f)
     init_record(f, 3, 1600, 50);
     f->records[3].error = (struct record_error){503, "Service Unavailable", "{\"error\":\"busy\"}"};
     f->records[3].n_returned = f->records[3].n_decoded = 0;
+    f->records[3].image_bytes = f->records[3].image_pixels = 0;
 
     f->options = (struct options){.model = "m/x",
                                   .kind = endpoint_find("image_generation"),

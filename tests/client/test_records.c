@@ -128,7 +128,6 @@ static void canceled_requests_are_kept_but_no_failures(void **state)
     struct record *const *all = records_all(f.records, &n);
     assert_int_equal(n, 1);
     assert_string_equal(all[0]->error.type, "RequestCancellationError");
-    assert_null(all[0]->body.data); /* only the numbers stay */
     close_fixture(&f);
 }
 
