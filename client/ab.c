@@ -259,9 +259,10 @@ int ab_main(int argc, char **argv, int first)
 
 void ab_help(void)
 {
-    args_help("fluxperf ab --a URL --b URL [option...] [option of profile...]",
-              "Make runs against two servers in turn and tell whether B is slower than A, as "
-              "compare does. Exit codes: 0 pass or improved, 3 regressed, 4 inconclusive, 5 the "
-              "runs are not comparable, 1 a request failed or the command ended early.",
-              OPTIONS, N_OPTIONS);
+    args_help(
+        "fluxperf ab --a URL --b URL [option...] [option of profile...]",
+        "Make runs against two servers in turn and tell whether B is slower than A, as "
+        "compare does. Exit codes: 0 pass or improved, 3 regressed, 4 inconclusive, 5 the "
+        "runs are not comparable, 1 a request failed or the command ended early." RUNS_SEE_PROFILE,
+        OPTIONS, N_OPTIONS);
 }

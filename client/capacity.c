@@ -318,6 +318,6 @@ void capacity_help(void)
               "Find the highest concurrency or request rate at which the objectives hold. A load "
               "counts as holding or failing only when the whole interval of its percentile says "
               "so. Exit codes: 0 found, 3 even the least load fails, 4 no load is certain to hold, "
-              "1 ended early.",
+              "1 ended early." RUNS_SEE_PROFILE,
               OPTIONS, N_OPTIONS);
 }

@@ -352,6 +352,7 @@ void determinism_help(void)
     args_help("fluxperf determinism [option...] [option of profile...]",
               "Ask for the same pictures alone, again, under concurrency and as several of one "
               "request, and tell whether they are equal byte by byte, else how far apart. Exit "
-              "codes: 0 equal, 3 not equal, 1 a request failed or the command ended early.",
+              "codes: 0 equal, 3 not equal, 1 a request failed or the command ended "
+              "early." RUNS_SEE_PROFILE,
               OPTIONS, N_OPTIONS);
 }

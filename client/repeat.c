@@ -283,6 +283,6 @@ void repeat_help(void)
         "fluxperf repeat N [option...] [option of profile...]",
         "Make the same run N times, each in a directory of its own (run_0001, run_0002, ...), "
         "and report how the numbers differ from run to run. All runs have the same prompts "
-        "and arrival times.",
+        "and arrival times." RUNS_SEE_PROFILE,
         OPTIONS, N_OPTIONS);
 }

@@ -15,6 +15,7 @@
 #define RUNS_MAX 9999
 
 /* What all of them take besides their own options. */
+#define RUNS_SEE_PROFILE " fluxperf profile --help explains the options of profile."
 #define RUNS_PAUSE_HELP "seconds to wait between two runs; default 0"
 
 struct runs {

@@ -134,6 +134,6 @@ void sweep_help(void)
 {
     args_help("fluxperf sweep --over NAME=V1,V2,... [option...] [option of profile...]",
               "Make a run at every combination of values, and put them into one table, sweep.csv, "
-              "sweep.json and a page with charts, sweep.html.",
+              "sweep.json and a page with charts, sweep.html." RUNS_SEE_PROFILE,
               OPTIONS, N_OPTIONS);
 }

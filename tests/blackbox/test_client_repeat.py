@@ -135,6 +135,38 @@ def test_first_interrupt_lets_the_run_come_to_its_end(tmp_path):
     assert result["runs"][0]["successful_requests"] == 2 and "1 of 9 runs" in out
 
 
+# each command with what it takes to make several runs of two requests and more
+COMMANDS = {
+    "repeat": ["3"],
+    "sweep": ["--over", "concurrency=1,2,3"],
+    "ab": ["--runs", "2", "--tolerance", "99%"],
+    "capacity": ["--slo", "request_latency_p50:60000", "--request-count", "6"],
+    "determinism": ["--num-prompts", "2"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_writes_what_it_has_when_interrupted(tmp_path, command):
+    gate = threading.Event()
+    script = lambda i, r: gate.wait(30) and Answer()
+    with FakeServer(script) as server:
+        urls = ["--a", server.url, "--b", server.url] if command == "ab" else ["--url", server.url]
+        process = subprocess.Popen(
+            [os.path.abspath(FLUXPERF), command, *COMMANDS[command], *urls, "--model", MODEL,
+             "--artifact-dir", "out", "--isl", "5"], cwd=tmp_path, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: server.requests)
+        process.send_signal(signal.SIGINT)
+        read_until(process.stderr, "goes on to its end")
+        gate.set()
+        _, err = process.communicate(timeout=60)
+    result = json.loads((tmp_path / f"out/{command}.json").read_text())
+    assert process.returncode == 1 and f"{command} is incomplete after 1 " in err
+    assert not result["is_complete"] and result["incomplete_reason"] == "interrupted"
+    made = result["points" if command == "sweep" else "runs"]
+    assert len(made) == 1 and made[0]["failed_requests"] == 0 < made[0]["successful_requests"]
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
 def test_second_interrupt_or_sigterm_ends_the_run_early(tmp_path, signals):
     gate = threading.Event()
@@ -179,6 +211,9 @@ def test_wrong_usage_is_named_before_anything_is_sent(tmp_path, args, text):
     assert not run.folder.exists()
 
 
-def test_help_lists_the_options(tmp_path):
-    run = fluxperf("repeat", "--help", cwd=tmp_path)
-    assert run.code == 0 and "--pause" in run.out and "repeat N" in run.out
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_the_options(tmp_path, command):
+    run = fluxperf(command, "--help", cwd=tmp_path)
+    assert run.code == 0 and "--pause" in run.out and f"usage: fluxperf {command} " in run.out
+    assert "fluxperf profile --help" in " ".join(run.out.split())
+    assert f"  {command} " in fluxperf("--help", cwd=tmp_path).out
