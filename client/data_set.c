@@ -1,12 +1,15 @@
 #include "client/data_set.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "client/edit.h"
 #include "client/prompts_file.h"
+#include "client/users.h"
 
+#define MAX_PLANNED 1e8                  /* requests of users; some 4 GB */
 #define SCHEDULED_NAME "fixed-schedule-" /* before the session's, as AIPerf names its requests */
 
 static bool read_file(struct data_set *d, const struct options *o, struct error *err)
@@ -37,13 +40,11 @@ static bool make_schedule(struct data_set *d, const struct options *o, struct er
         .has_end = options_given(o, "--fixed-schedule-end-offset"),
         .start_ms = o->schedule_start_ms,
         .end_ms = o->schedule_end_ms};
-    if (!schedule_make(&d->schedule, &d->prompts, &window, o->input_file, err))
-        return false;
     for (size_t i = 0; i < d->prompts.n_entries; i++) {
         struct prompts_entry *e = &d->prompts.entries[i];
         e->correlation = xasprintf(SCHEDULED_NAME "%s", e->session_id);
     }
-    return true;
+    return schedule_make(&d->schedule, &d->prompts, &window, o->input_file, err);
 }
 
 /* The form of one edit; its picture is read, or made up when the row has none. */
@@ -78,13 +79,30 @@ static bool make_forms(struct data_set *d, const struct options *o, struct error
     return ok;
 }
 
+static void make_sessions(struct data_set *d, const struct options *o)
+{
+    prompts_make_sessions(&d->prompts, (size_t)o->n_entries, floor(o->turns_mean),
+                          floor(o->turns_std), o->seed); /* whole numbers, as AIPerf takes them */
+    prompts_fill(&d->prompts, o->isl_mean, o->isl_std, o->seed, d->tokens);
+}
+
+/* Requests of users that are due: as many as asked for, or as the duration has room for. */
+static size_t count_planned(const struct options *o)
+{
+    double n = o->duration_s > 0 ? ceil(o->duration_s * o->user_rate_hz) : INFINITY;
+    n = o->n_wanted > 0 ? fmin(n, (double)o->n_wanted) : n;
+    return (size_t)fmin(n, MAX_PLANNED);
+}
+
 bool data_set_open(struct data_set *d, const struct options *o, struct error *err)
 {
     if (!tokens_open(&d->tokens, o->tokenizer, err))
         return false;
     if (strcmp(o->tokenizer, "builtin") == 0)
         log_info("--tokenizer builtin is gpt2 here; AIPerf's counts with another vocabulary");
-    if (!o->input_file)
+    if (o->user_rate_hz > 0)
+        make_sessions(d, o);
+    else if (!o->input_file)
         prompts_make(&d->prompts, (size_t)o->n_entries, o->isl_mean, o->isl_std, o->seed,
                      d->tokens);
     else if (!read_file(d, o, err))
@@ -95,6 +113,8 @@ bool data_set_open(struct data_set *d, const struct options *o, struct error *er
     } else {
         prompts_finish(&d->prompts, d->tokens, o->has_seed, o->model, &o->extra);
     }
+    if (o->user_rate_hz > 0)
+        users_plan(&d->schedule, &d->prompts, o->n_users, o->user_rate_hz, count_planned(o));
     return !o->is_fixed_schedule || make_schedule(d, o, err);
 }
 

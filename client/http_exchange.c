@@ -134,6 +134,8 @@ static void set_headers(struct exchange *x)
     size_t n = 0;
     buf_clear(&x->header_text);
     request_each_header(x->target, x->record, add_header, x);
+    if (x->target->connect.says_close)
+        add_header(x, "Connection", "close");
     buf_append(&x->header_text, "Expect:", sizeof "Expect:"); /* never wait for "100 Continue" */
     for (size_t at = 0; at < x->header_text.size; at += strlen(x->header_text.data + at) + 1) {
         if (n == x->n_headers) {

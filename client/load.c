@@ -1,6 +1,7 @@
 #include "client/load.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 
@@ -26,6 +27,11 @@ static void flight_remove(struct flight *f, const struct record *r)
     f->items[r->slot] = last;
 }
 
+/* A request of the plan that must not start before another has ended. */
+struct waiting {
+    int64_t i, due_ns;
+};
+
 struct engine {
     const struct load_phase *phase;
     const struct transport *transport;
@@ -34,6 +40,10 @@ struct engine {
     struct load_result *result;
     struct arrivals arrivals;
     struct flight flight;
+    int64_t n_planned;       /* requests taken from the plan: sent or waiting */
+    struct waiting *waiting; /* owned; in the order of the plan */
+    size_t n_waiting;
+    bool *is_over;         /* owned: request i has ended; only where some follow others */
     int64_t due_ns;        /* of the next request, when there is a plan */
     int64_t send_until_ns; /* end of --benchmark-duration */
     int64_t cancel_at_ns;  /* end of the grace period */
@@ -89,9 +99,11 @@ static bool is_all_sent(const struct engine *e, int64_t at_ns)
            atomic_load(&e->control->stop);
 }
 
-static void send_one(struct engine *e, int64_t due_ns)
+static void send_one(struct engine *e, int64_t i, int64_t due_ns)
 {
-    struct record *r = e->hooks->make(e->hooks->self, e->result->n_sent);
+    struct record *r = e->hooks->make(e->hooks->self, i);
+    r->planned = i;
+    r->session = e->result->n_sent;
     r->due_ns = due_ns;
     flight_add(&e->flight, r);
     e->result->n_sent++;
@@ -119,6 +131,7 @@ static void count_unsent(struct engine *e, int64_t at_ns)
 {
     int64_t until_ns = at_ns < e->send_until_ns ? at_ns : e->send_until_ns;
     int64_t n_wanted = e->phase->n_requests;
+    e->result->n_unsent += (int64_t)e->n_waiting;
     while (has_plan(e) && e->due_ns < until_ns &&
            (n_wanted == 0 || e->result->n_sent + e->result->n_unsent < n_wanted)) {
         e->result->n_unsent++;
@@ -137,6 +150,64 @@ static void close_sending(struct engine *e, int64_t at_ns)
     count_unsent(e, at_ns);
 }
 
+/* ---- requests that follow others ------------------------------------------------------------ */
+
+static bool must_wait(const struct engine *e, int64_t i)
+{
+    return e->phase->follows && e->phase->follows[i] && !e->is_over[i - e->phase->n_places];
+}
+
+static void put_aside(struct engine *e, int64_t i)
+{
+    e->waiting = xrealloc(e->waiting, (e->n_waiting + 1) * sizeof *e->waiting);
+    e->waiting[e->n_waiting++] = (struct waiting){i, e->due_ns};
+}
+
+/* The first of those put aside that need not wait any more. */
+static bool take_waiting(struct engine *e, struct waiting *out)
+{
+    for (size_t k = 0; k < e->n_waiting; k++) {
+        if (must_wait(e, e->waiting[k].i))
+            continue;
+        *out = e->waiting[k];
+        memmove(&e->waiting[k], &e->waiting[k + 1], (--e->n_waiting - k) * sizeof *out);
+        return true;
+    }
+    return false;
+}
+
+/* Nothing is left of the plan but what waits. */
+static bool is_all_planned(const struct engine *e)
+{
+    return e->phase->n_requests > 0 && e->n_planned >= e->phase->n_requests;
+}
+
+/* The next request that may start now; those that may not are put aside. */
+static bool take_next(struct engine *e, int64_t at_ns, struct waiting *out)
+{
+    if (take_waiting(e, out))
+        return true;
+    while (!is_all_planned(e) && (!has_plan(e) || e->due_ns <= at_ns)) {
+        *out = (struct waiting){e->n_planned++, has_plan(e) ? e->due_ns : at_ns};
+        bool waits = must_wait(e, out->i);
+        if (waits)
+            put_aside(e, out->i);
+        if (has_plan(e))
+            plan_next(e);
+        if (!waits)
+            return true;
+    }
+    return false;
+}
+
+/* Something may be ready to start, so that the question for room is worth it. */
+static bool has_due(const struct engine *e, int64_t at_ns)
+{
+    return e->n_waiting > 0 || !has_plan(e) || e->due_ns <= at_ns;
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
 /* Start all that is due and has a slot. */
 static void send_due(struct engine *e)
 {
@@ -146,11 +217,11 @@ static void send_due(struct engine *e)
             close_sending(e, at_ns);
             return;
         }
-        if (!has_slot(e, at_ns) || (has_plan(e) && e->due_ns > at_ns) || is_held(e, at_ns))
+        struct waiting next;
+        if (!has_slot(e, at_ns) || !has_due(e, at_ns) || is_held(e, at_ns) ||
+            !take_next(e, at_ns, &next))
             return;
-        send_one(e, has_plan(e) ? e->due_ns : at_ns);
-        if (has_plan(e))
-            plan_next(e);
+        send_one(e, next.i, next.due_ns);
     }
 }
 
@@ -164,6 +235,8 @@ static void cancel_all(struct engine *e)
 static void take_ended(struct engine *e, struct record *r)
 {
     flight_remove(&e->flight, r);
+    if (e->is_over)
+        e->is_over[r->planned] = true;
     bool is_refused = r->transfer == TRANSFER_NO_CONNECT || r->transfer == TRANSFER_NO_HOST;
     bool is_canceled = r->transfer == TRANSFER_CANCELED;
     e->n_refused = is_refused ? e->n_refused + 1 : 0;
@@ -185,6 +258,8 @@ static int64_t next_event_ns(const struct engine *e)
     if (e->is_closing)
         return e->is_canceled ? INT64_MAX : e->cancel_at_ns;
     int64_t until_ns = e->send_until_ns;
+    if (is_all_planned(e))
+        return until_ns; /* what waits is woken by an answer */
     if (e->held_since_ns > 0)
         return until_ns; /* a wake tells when there is room */
     if (!is_below_limit(e))
@@ -212,6 +287,8 @@ void load_run(const struct load_phase *phase, const struct transport *transport,
     e.send_until_ns =
         phase->duration_ns > 0 ? add_ns(result->start_ns, phase->duration_ns) : INT64_MAX;
     plan_next(&e);
+    if (phase->follows)
+        e.is_over = xcalloc((size_t)phase->n_requests, sizeof *e.is_over);
 
     for (;;) {
         if (!e.is_closing)
@@ -228,4 +305,6 @@ void load_run(const struct load_phase *phase, const struct transport *transport,
     result->end_ns = now(&e);
     result->was_stopped = atomic_load(&control->stop);
     free(e.flight.items);
+    free(e.waiting);
+    free(e.is_over);
 }

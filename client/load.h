@@ -30,8 +30,9 @@ struct transport {
 /* What the engine asks of the rest of the program. */
 struct load_hooks {
     void *self;
-    struct record *(*make)(void *self, int64_t session); /* a record with payload and names */
-    void (*ended)(void *self, struct record *r);         /* takes the record, canceled or not */
+    /* A record with payload and names for request i of the phase's plan. */
+    struct record *(*make)(void *self, int64_t i);
+    void (*ended)(void *self, struct record *r); /* takes the record, canceled or not */
     /* False while no more answers can be taken; transport.wake must follow when they can. NULL:
      * always true. Nothing is sent meanwhile, but what is in flight goes on and is stamped. */
     bool (*has_room)(void *self);
@@ -39,6 +40,10 @@ struct load_hooks {
 
 struct load_phase {
     struct arrivals arrivals;
+    /* Request i waits for the end of request i - n_places when follows[i], and keeps its due time;
+     * it holds up none but those that follow it. n_requests long, not owned; NULL: none waits. */
+    const bool *follows;
+    int64_t n_places;
     int64_t n_slots;     /* most requests in flight; 0: no limit (needs a plan) */
     int64_t ramp_ns;     /* slots rise from 1 to n_slots, one by one, for so long; 0: all at once */
     int64_t n_requests;  /* stop after so many; 0: no bound */

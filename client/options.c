@@ -198,10 +198,46 @@ static bool check_ramps(struct options *o, struct error *err)
     return true;
 }
 
+/* Users have sessions of made-up prompts and a rate of their own. */
+static bool check_users(const struct options *o, struct error *err)
+{
+    static const char *const PARTS[] = {"--num-users", "--session-turns-mean",
+                                        "--session-turns-stddev"};
+    static const char *const OTHERS[] = {
+        "--request-rate",   "--concurrency",        "--input-file",      "--num-conversations",
+        "--fixed-schedule", "--arrival-smoothness", "--warmup-duration", "--warmup-request-count"};
+    bool has_users = options_given(o, "--user-centric-rate");
+    for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) {
+        if (!has_users && options_given(o, PARTS[i]))
+            return fail_option(err, PARTS[i], "needs --user-centric-rate");
+    }
+    for (size_t i = 0; has_users && i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        if (options_given(o, OTHERS[i]))
+            return fail_option(err, OTHERS[i], "does not go with --user-centric-rate");
+    }
+    if (!has_users)
+        return true;
+    if (o->n_users == 0)
+        return fail_option(err, "--user-centric-rate", "needs --num-users");
+    if (o->turns_mean < 2)
+        return fail_option(err, "--user-centric-rate",
+                           "needs --session-turns-mean of at least 2; for single requests there is "
+                           "--request-rate");
+    if (o->connection_reuse == 2)
+        return fail_option(err, "--connection-reuse-strategy",
+                           "sticky-user-sessions does not go with --user-centric-rate");
+    if (o->n_requests > 0 && o->n_requests < o->n_users)
+        return fail_option(err, "--request-count", "must be at least --num-users");
+    return true;
+}
+
 static bool check_load(struct options *o, struct error *err)
 {
     bool has_rate = options_given(o, "--request-rate");
-    if (!has_rate && !o->is_fixed_schedule && !options_given(o, "--concurrency"))
+    bool has_plan = has_rate || o->is_fixed_schedule || o->user_rate_hz > 0;
+    if (!check_users(o, err))
+        return false;
+    if (!has_plan && !options_given(o, "--concurrency"))
         o->concurrency = 1;
     if (has_rate && options_given(o, "--arrival-smoothness") &&
         !options_given(o, "--arrival-pattern"))
@@ -220,9 +256,10 @@ static bool check_load(struct options *o, struct error *err)
     o->n_wanted = o->n_requests;
     if (o->n_conversations && (!o->n_wanted || o->n_conversations < o->n_wanted))
         o->n_wanted = o->n_conversations;
+    bool is_counted = options_given(o, "--request-count");
     o->n_entries = o->n_prompts         ? o->n_prompts
                    : o->n_conversations ? o->n_conversations
-                   : o->n_requests      ? o->n_requests
+                   : is_counted         ? o->n_requests
                                         : DEFAULT_ENTRIES;
 
     o->has_warmup = o->n_warmup > 0 || o->warmup_duration_s > 0;
@@ -345,7 +382,10 @@ static bool make_target(struct options *o, struct error *err)
             return error_prefix(err, "--extra-inputs");
     }
     o->target.connect =
-        (struct request_connect){o->http_version == 1, o->tls_insecure, o->tls_ca_file};
+        (struct request_connect){.is_http2 = o->http_version == 1,
+                                 .is_insecure = o->tls_insecure,
+                                 .says_close = o->connection_reuse == 1 && o->http_version == 0,
+                                 .ca_file = o->tls_ca_file};
     return !o->kind->takes_images || edit_check_extra(&o->extra, err) ||
            error_prefix(err, "--extra-inputs");
 }
@@ -362,12 +402,14 @@ static char *make_run_dir(const struct options *o)
     buf_printf(&name, "artifacts/%s-openai-%s-", model, o->kind->name);
     if (o->is_fixed_schedule)
         buf_puts(&name, "fixed_schedule");
+    else if (o->user_rate_hz > 0)
+        buf_printf(&name, "user_centric-users%lld-qps", (long long)o->n_users);
     else if (o->concurrency > 0)
         buf_printf(&name, "concurrency%lld", (long long)o->concurrency);
-    if (o->request_rate_hz > 0) {
+    if (o->request_rate_hz > 0)
         buf_puts(&name, o->concurrency > 0 ? "-request_rate" : "request_rate");
-        json_print_double(&name, o->request_rate_hz);
-    }
+    if (o->request_rate_hz > 0 || o->user_rate_hz > 0)
+        json_print_double(&name, o->user_rate_hz > 0 ? o->user_rate_hz : o->request_rate_hz);
     free(model);
     return name.data; /* the caller's, as from malloc */
 }
@@ -387,7 +429,9 @@ static void print_value(struct buf *out, const struct option *row, const char *v
         is_secret = *value == '{' || request_header_is_secret(name);
         free(name);
     }
-    bool is_number = (row->type == ARG_INT || row->type == ARG_DOUBLE) && is_plain_number(value);
+    bool is_grace = strstr(row->name, "-grace-period") != NULL; /* a number, or "inf" */
+    bool is_number =
+        (row->type == ARG_INT || row->type == ARG_DOUBLE || is_grace) && is_plain_number(value);
     if (is_number)
         buf_printf(out, " %s", value);
     else

@@ -50,7 +50,10 @@ struct options {
     int64_t concurrency;
     double concurrency_ramp_s, rate_ramp_s;
     double request_rate_hz;
-    int arrival_pattern; /* enum arrival_pattern */
+    double user_rate_hz; /* of all users together */
+    int64_t n_users;
+    double turns_mean, turns_std; /* of the users' sessions */
+    int arrival_pattern;          /* enum arrival_pattern */
     double arrival_smoothness;
     int64_t n_requests;
     double duration_s;

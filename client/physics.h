@@ -45,7 +45,7 @@ struct physics {
     double bound_request_s; /* what it took */
 
     bool is_impossible; /* never by a measured peak, which is no limit of nature */
-    char why[200]; /* "" or the reason with its numbers */
+    char why[200];      /* "" or the reason with its numbers */
 };
 
 /* info may be NULL. */

@@ -72,20 +72,19 @@ static int64_t to_ns(double seconds)
 
 /* ---- the load thread ------------------------------------------------------------------------ */
 
-static struct record *make_record(void *self, int64_t session)
+static struct record *make_record(void *self, int64_t i)
 {
     struct run *run = self;
+    const struct schedule *schedule = &run->data.schedule;
     struct record *r = xcalloc(1, sizeof *r);
-    r->session = session;
-    bool is_replay = run->report.phases[run->phase].is_replay;
-    r->entry =
-        is_replay ? run->data.schedule.entry[session] : run->n_made % run->data.prompts.n_entries;
+    bool is_scheduled = schedule->n > 0 && !run->report.phases[run->phase].is_warmup;
+    r->entry = is_scheduled ? schedule->entry[i] : run->n_made % run->data.prompts.n_entries;
     r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
     r->payload = &run->data.prompts.entries[r->entry].body;
     r->payload_type = run->data.prompts.entries[r->entry].content_type;
-    r->correlation_name = is_replay ? run->data.prompts.entries[r->entry].correlation : NULL;
+    r->correlation_name = is_scheduled ? schedule->correlation[i] : NULL;
     random_uuid(r->request_id);
     random_uuid(r->correlation_id);
     double fraction = run->options.cancellation_rate / 100;
@@ -223,7 +222,7 @@ static void plan_phases(struct run *run)
     run->phases[i].arrivals.ramp_s = o->rate_ramp_s;
 }
 
-/* The rows' own times take the place of a pattern. */
+/* Due times of rows or users take the place of a pattern. */
 static void plan_schedule(struct run *run)
 {
     const struct schedule *schedule = &run->data.schedule;
@@ -231,8 +230,14 @@ static void plan_schedule(struct run *run)
     int64_t n = (int64_t)schedule->n;
     phase->n_requests = phase->n_requests && phase->n_requests < n ? phase->n_requests : n;
     arrivals_init_schedule(&phase->arrivals, schedule->due_ns, schedule->n);
-    run->report.phases[run->report.n_phases - 1].is_replay = true;
-    run->options.n_scheduled = n;
+    if (schedule->n_places > 0) {
+        phase->follows = schedule->follows;
+        phase->n_places = schedule->n_places;
+    }
+    if (run->options.is_fixed_schedule) {
+        run->report.phases[run->report.n_phases - 1].is_replay = true;
+        run->options.n_scheduled = n;
+    }
 }
 
 static void random_hex(char *out, size_t n_digits)
@@ -296,7 +301,7 @@ static bool set_up(struct run *run, struct error *err)
                                 .max_connections = POOL_CONNECTIONS};
     if (!data_set_open(&run->data, o, err))
         return false;
-    if (o->is_fixed_schedule)
+    if (run->data.schedule.n > 0)
         plan_schedule(run);
     return artifacts_open(&run->artifacts, o, &run->data.prompts, err) &&
            http_open(&run->http, &o->target, &http, err) && open_records(run, err);

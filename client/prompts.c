@@ -57,11 +57,30 @@ void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *to
 void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t seed,
                   const struct tokens *tokens)
 {
+    for (size_t i = 0; i < n; i++)
+        prompts_add(p, NULL);
+    prompts_fill(p, mean, std, seed, tokens);
+}
+
+void prompts_fill(struct prompts *p, double mean, double std, int64_t seed,
+                  const struct tokens *tokens)
+{
     struct random lengths;
     random_init(&lengths, seed, "dataset.prompt.length");
-    for (size_t i = 0; i < n; i++)
-        prompts_add(p, NULL)->n_tokens = random_length(&lengths, mean, std);
+    for (size_t i = 0; i < p->n_entries; i++)
+        p->entries[i].n_tokens = random_length(&lengths, mean, std);
     prompts_make_texts(p, seed, tokens);
+}
+
+void prompts_make_sessions(struct prompts *p, size_t n, double mean, double std, int64_t seed)
+{
+    struct random turns;
+    random_init(&turns, seed, "composer.conversation.turn_count");
+    for (size_t i = 0; i < n; i++) {
+        int64_t n_turns = random_length(&turns, mean, std);
+        for (int64_t k = 0; k < n_turns; k++)
+            prompts_add(p, NULL)->turn = (size_t)k;
+    }
 }
 
 /* ---- both ----------------------------------------------------------------------------------- */
@@ -80,10 +99,14 @@ static int64_t count_sent_tokens(const struct tokens *tokens, const struct buf *
 
 void prompts_name(struct prompts *p, bool is_seeded)
 {
+    size_t n_sessions = 0;
     for (size_t i = 0; i < p->n_entries; i++) {
         struct prompts_entry *e = &p->entries[i];
-        if (!e->session_id && is_seeded)
-            e->session_id = xasprintf("session_%06zu", i);
+        size_t number = e->turn == 0 ? n_sessions++ : 0;
+        if (e->turn > 0)
+            e->session_id = xstrdup(p->entries[i - 1].session_id);
+        else if (!e->session_id && is_seeded)
+            e->session_id = xasprintf("session_%06zu", number);
         if (!e->session_id) {
             e->session_id = xmalloc(UUID_SIZE);
             random_uuid(e->session_id);
@@ -108,11 +131,17 @@ void prompts_print_inputs(const struct prompts *p, struct buf *out)
     buf_puts(out, "{\n  \"data\": [");
     for (size_t i = 0; i < p->n_entries; i++) {
         const struct prompts_entry *e = &p->entries[i];
-        buf_puts(out, i ? ",\n    {\n      \"session_id\": " : "\n    {\n      \"session_id\": ");
-        json_print_string(out, e->session_id, strlen(e->session_id));
-        buf_puts(out, ",\n      \"payloads\": [\n        ");
+        if (e->turn > 0) {
+            buf_puts(out, ",\n        ");
+        } else {
+            buf_puts(out,
+                     i ? ",\n    {\n      \"session_id\": " : "\n    {\n      \"session_id\": ");
+            json_print_string(out, e->session_id, strlen(e->session_id));
+            buf_puts(out, ",\n      \"payloads\": [\n        ");
+        }
         fields_format_json(out, prompts_json(e)->data, 2, 4);
-        buf_puts(out, "\n      ]\n    }");
+        if (i + 1 == p->n_entries || e[1].turn == 0)
+            buf_puts(out, "\n      ]\n    }");
     }
     buf_puts(out, "\n  ]\n}");
 }

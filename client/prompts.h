@@ -15,6 +15,7 @@ struct prompts_entry {
     char *text;        /* owned, like the rest; NULL while it is to be made up */
     int64_t n_tokens;  /* of a text to be made up */
     char *session_id;  /* conversation_id of the records */
+    size_t turn;       /* of a session, from 0; later turns stand behind */
     char *correlation; /* X-Correlation-ID of its requests; NULL: a new one for each */
     char *image;       /* the input picture as the row names it, or NULL */
     bool has_timestamp;
@@ -40,9 +41,16 @@ const struct buf *prompts_json(const struct prompts_entry *e);
 /* A new last entry; takes text. The pointer holds until the next one. */
 struct prompts_entry *prompts_add(struct prompts *p, char *text);
 
+/* Make n sessions of Normal(mean, std) turns, drawn like lengths, without texts. */
+void prompts_make_sessions(struct prompts *p, size_t n, double mean, double std, int64_t seed);
+
 /* Make n entries with lengths from Normal(mean, std) tokens: negative draws are redrawn, the rest
  * rounded up, at least 1; with std 0 all have the rounded mean. tokens must not be NULL. */
 void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t seed,
+                  const struct tokens *tokens);
+
+/* Draw the lengths of entries that are there, in order, and make their texts. */
+void prompts_fill(struct prompts *p, double mean, double std, int64_t seed,
                   const struct tokens *tokens);
 
 /* Make up the texts of those entries that have only a length. tokens must not be NULL then. */

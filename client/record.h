@@ -82,8 +82,9 @@ struct record {
     /* From here on only until the lines are written: see RECORD_KEPT_BYTES. */
     char request_id[UUID_SIZE];
     char correlation_id[UUID_SIZE];
-    const char *correlation_name;    /* instead of it, owned by the data set; or NULL */
-    const char *payload_type;        /* Content-Type of the request, owned likewise; NULL: JSON */
+    const char *correlation_name; /* instead of it, owned by the data set; or NULL */
+    const char *payload_type;     /* Content-Type of the request, owned likewise; NULL: JSON */
+    int64_t planned; /* index in the phase's plan: not session when a request waits for another */
     int64_t drop_after_ns;           /* hang up so long after the last byte was sent; 0: never */
     char *transfer_text;             /* owned: what the transport says about a failure, or NULL */
     char *reason;                    /* owned: reason phrase, or NULL */

@@ -48,7 +48,7 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
     put_string(out, "x_request_id", r->request_id);
     put_string(out, "x_correlation_id", record_correlation(r));
     put_string(out, "conversation_id", c->prompts->entries[r->entry].session_id);
-    put_int(out, "turn_index", 0);
+    put_int(out, "turn_index", (int64_t)c->prompts->entries[r->entry].turn);
     put_time(out, "credit_issued_ns", r->due_ns, c);
     put_time(out, "request_start_ns", r->start_ns, c);
     put_time(out, "request_ack_ns", r->ack_ns, c);
@@ -154,10 +154,14 @@ static void put_headers(struct buf *out, const struct record *r, const struct re
 {
     struct request_headers headers = {0};
     request_make_headers(&headers, c->target, r);
+    bool is_form =
+        r->payload_type != NULL; /* its type, with the boundary, is left out as in AIPerf */
     put_key(out, "request_headers");
     buf_putc(out, '{');
     for (size_t i = 0; i < headers.n_items; i++) {
         const struct request_header *h = &headers.items[i];
+        if (is_form && strcmp(h->name, "Content-Type") == 0)
+            continue;
         put_string(out, h->name, request_header_is_secret(h->name) ? "<redacted>" : h->value);
     }
     buf_putc(out, '}');

@@ -92,7 +92,7 @@ static struct json *dataset_of(const struct options *o)
         put_string(set, "path", o->input_file);
         put_string(set, "format", prompts_format_name((enum prompts_format)o->dataset_format));
     }
-    if (!o->is_fixed_schedule || o->n_requests > 0)
+    if (options_given(o, "--request-count") || o->n_prompts > 0 || o->n_conversations > 0)
         json_set(set, "entries", json_new_int(o->n_entries));
     if (o->has_seed)
         json_set(set, "random_seed", json_new_int(o->seed));
@@ -103,12 +103,18 @@ static struct json *dataset_of(const struct options *o)
             put_double(isl, "stddev", o->isl_std);
         if (o->kind->takes_images)
             json_set(set, "images", images_of(o));
+        if (o->n_users > 0) {
+            struct json *turns = put_object(set, "turns");
+            put_double(turns, "mean", o->turns_mean);
+            put_double(turns, "stddev", o->turns_std);
+        }
     }
     return set;
 }
 
 struct load_shape {
     int64_t n_requests, n_sessions, concurrency; /* 0: not set */
+    int64_t n_users;
     bool is_replay;
     double rate_hz, duration_s;
     double concurrency_ramp_s, rate_ramp_s;
@@ -126,6 +132,7 @@ static struct json *phase_of(const char *name, struct load_shape s)
     put_string(phase, "kind", name);
     put_string(phase, "type",
                s.is_replay     ? "fixed_schedule"
+               : s.n_users > 0 ? "user_centric"
                : s.rate_hz > 0 ? arrival_pattern_name((enum arrival_pattern)s.pattern)
                                : "concurrency");
     if (strcmp(name, "warmup") == 0)
@@ -144,6 +151,8 @@ static struct json *phase_of(const char *name, struct load_shape s)
         put_double(phase, "grace_period", s.grace_s);
     if (s.rate_hz > 0)
         put_double(phase, "rate", s.rate_hz);
+    if (s.n_users > 0)
+        json_set(phase, "users", json_new_int(s.n_users));
     if (s.rate_ramp_s > 0)
         put_double(put_object(phase, "rate_ramp"), "duration", s.rate_ramp_s);
     if (s.rate_hz > 0 && s.pattern == ARRIVAL_GAMMA)
@@ -191,7 +200,8 @@ static struct json *phases_of(const struct options *o)
         .n_sessions = o->n_conversations,
         .is_replay = o->is_fixed_schedule,
         .concurrency = sets_concurrency ? o->concurrency : 0,
-        .rate_hz = o->request_rate_hz,
+        .rate_hz = o->user_rate_hz > 0 ? o->user_rate_hz : o->request_rate_hz,
+        .n_users = o->n_users,
         .duration_s = o->duration_s,
         .concurrency_ramp_s = o->concurrency_ramp_s,
         .rate_ramp_s = o->rate_ramp_s,

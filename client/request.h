@@ -26,6 +26,7 @@ struct request_headers {
 struct request_connect {
     bool is_http2;       /* and nothing else; without TLS by prior knowledge (RFC 9113, 3.3) */
     bool is_insecure;    /* whatever the server's certificate says */
+    bool says_close;     /* tell the server that no other request will follow (HTTP/1.1) */
     const char *ca_file; /* PEM, of those who may sign it; NULL: the system's. Not owned */
 };
 

@@ -53,19 +53,35 @@ bool schedule_make(struct schedule *s, const struct prompts *prompts,
     if (ok) {
         qsort(moments, n, sizeof *moments, by_time);
         double zero_ms = window->has_start ? (double)window->start_ms : moments[0].at_ms;
-        *s = (struct schedule){xcalloc(n, sizeof *s->due_ns), xcalloc(n, sizeof *s->entry), n};
+        schedule_reserve(s, n);
         for (size_t i = 0; i < n; i++) {
             s->due_ns[i] = (int64_t)round((moments[i].at_ms - zero_ms) * (double)NS_PER_MS);
             s->entry[i] = moments[i].entry;
+            s->correlation[i] = prompts->entries[s->entry[i]].correlation;
         }
     }
     free(moments);
     return ok;
 }
 
+void schedule_reserve(struct schedule *s, size_t n)
+{
+    *s = (struct schedule){.due_ns = xcalloc(n, sizeof *s->due_ns),
+                           .entry = xcalloc(n, sizeof *s->entry),
+                           .follows = xcalloc(n, sizeof *s->follows),
+                           .correlation = xcalloc(n, sizeof *s->correlation),
+                           .names = xcalloc(n, sizeof *s->names),
+                           .n = n};
+}
+
 void schedule_free(struct schedule *s)
 {
+    for (size_t i = 0; i < s->n; i++)
+        free(s->names[i]);
     free(s->due_ns);
     free(s->entry);
+    free(s->follows);
+    free((void *)s->correlation);
+    free(s->names);
     *s = (struct schedule){0};
 }

@@ -1,4 +1,5 @@
-/* A fixed schedule: when each row of a data set is due, by the timestamps of the rows. */
+/* A schedule: which entry of a data set is due when. Here by the timestamps of its rows (fixed
+ * schedule); users.h makes one of users. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,10 +16,17 @@ struct schedule_window {
 };
 
 struct schedule {
-    int64_t *due_ns; /* owned: schedule_free; offsets from the start of the phase, ascending */
-    size_t *entry;   /* owned: the row of the data set */
+    int64_t *due_ns; /* owned, like the lists: schedule_free; offsets from the start, ascending */
+    size_t *entry;   /* index into the data set */
+    bool *follows;   /* request i waits for the end of request i - n_places */
+    const char **correlation; /* X-Correlation-ID; its text belongs to names or the data set */
+    char **names;             /* owned texts, or NULL */
     size_t n;
+    int64_t n_places; /* 0 in a fixed schedule, where none follows */
 };
+
+/* Room for n requests, all zero. */
+void schedule_reserve(struct schedule *s, size_t n);
 
 /* Order the rows of the window by their timestamps, rows of one moment as they stand in the file.
  * The phase starts at the window's start, without one at the first timestamp. path is for messages.

@@ -46,9 +46,11 @@ class TlsServer(FakeServer):
 
 # ---- HTTP/2 -------------------------------------------------------------------------------------
 
+ALONE = ["--no-server-metrics"]  # nothing else asks the server
+
 def test_requests_share_one_http2_connection(tmp_path):
     with FakeHttp2Server(delay=0.3) as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--concurrency", "8",
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--concurrency", "8",
                       "--request-count", "16")
         assert run.code == 0, run.err
         assert server.n_connections == 1 and server.most_in_flight == 8
@@ -65,7 +67,7 @@ def test_requests_share_one_http2_connection(tmp_path):
 
 def test_a_large_body_goes_over_http2(tmp_path):
     with FakeHttp2Server() as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--request-count", "2",
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--request-count", "2",
                       "--extra-inputs", "pad:" + "x" * 100000)
         assert run.code == 0, run.err
     assert [len(body) > 100000 for body in server.bodies] == [True] * 2
@@ -73,22 +75,22 @@ def test_a_large_body_goes_over_http2(tmp_path):
 
 def test_never_makes_an_http2_connection_per_request(tmp_path):
     with FakeHttp2Server() as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--request-count", "3",
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--request-count", "3",
                       "--connection-reuse-strategy", "never")
         assert run.code == 0 and server.n_connections == 3, run.err
 
 
 def test_http2_over_tls(tmp_path, certificate):
     with FakeHttp2Server(tls=certificate) as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--tls-ca-file", certificate[0],
-                      "--request-count", "4", "--concurrency", "2")
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--tls-ca-file",
+                      certificate[0], "--request-count", "4", "--concurrency", "2")
         assert run.code == 0, run.err
         assert server.n_connections == 1
 
 
 def test_hanging_up_leaves_the_other_streams_alone(tmp_path):
     with FakeHttp2Server(delay=0.4) as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--concurrency", "4",
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--concurrency", "4",
                       "--request-count", "12", "--request-cancellation-rate", "40",
                       "--random-seed", "3", "--request-cancellation-delay", "0.05")
         assert run.code == 0, run.err
@@ -100,7 +102,7 @@ def test_hanging_up_leaves_the_other_streams_alone(tmp_path):
 
 def test_http2_errors_have_no_reason_phrase(tmp_path):
     with FakeHttp2Server(status=STATUS_500) as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--request-count", "2")
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--request-count", "2")
     assert run.code == 1
     (failure,) = run.json()["error_summary"]
     assert failure["count"] == 2 and failure["error_details"]["code"] == 500
@@ -109,10 +111,10 @@ def test_http2_errors_have_no_reason_phrase(tmp_path):
 
 def test_a_server_without_http2_is_an_error(tmp_path, certificate):
     with FakeServer() as server:
-        run = profile(server.url, tmp_path, "--http-version", "2", "--request-count", "1")
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--request-count", "1")
     assert run.code == 1 and run.json()["error_request_count"]["avg"] == 1
     with TlsServer(certificate) as server:  # where the handshake settles on HTTP/1.1
-        run = profile(server.url, tmp_path, "--http-version", "2", "--request-count", "1",
+        run = profile(server.url, tmp_path, *ALONE, "--http-version", "2", "--request-count", "1",
                       "--tls-insecure")
     assert run.code == 1 and "does not speak HTTP/2" in run.err
 
@@ -160,6 +162,8 @@ def test_connections_are_used_again_or_not(tmp_path, strategy, n):
         run = profile(server.url, tmp_path, "--connection-reuse-strategy", strategy,
                       "--request-count", "4")
         assert run.code == 0 and server.n_connections == n
+        closing = {r.header("Connection") for r in server.requests}
+        assert closing == {"close" if strategy == "never" else None}
     assert run.json()["input_config"]["endpoint"]["connection_reuse"] == strategy
 
 

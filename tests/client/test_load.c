@@ -122,6 +122,7 @@ static void finish(struct world *w)
 }
 
 static int64_t ten_ms(int64_t session) { return (void)session, 10; }
+static int64_t twenty_five_ms(int64_t session) { return (void)session, 25; }
 static int64_t a_second(int64_t session) { return (void)session, 1000; }
 static int64_t slow_fifth(int64_t session) { return session == 4 ? 1000 : 10; }
 static int64_t refused(int64_t session) { return (void)session, -1; }
@@ -166,6 +167,44 @@ static void request_without_slot_keeps_its_due_time(void **state)
         assert_int_equal(w.ended[i]->due_ns, w.result.start_ns + (i + 1) * 5 * MS);
         assert_int_equal(w.ended[i]->start_ns, w.result.start_ns + (5 + i * 10) * MS);
     }
+    finish(&w);
+}
+
+/* Two places, a request each 10 ms, 25 ms per answer: the third is due before the first is back. */
+static void request_that_follows_waits_alone(void **state)
+{
+    (void)state;
+    static const int64_t times[] = {0, 10 * MS, 20 * MS, 22 * MS, 40 * MS};
+    static const bool follows[] = {false, false, true, false, true};
+    static const int64_t starts_ms[] = {0, 10, 22, 25, 50}; /* in the order of sending */
+    static const int64_t planned[] = {0, 1, 3, 2, 4};
+    struct world w = {.latency_ms = twenty_five_ms};
+    struct load_phase phase = {.n_requests = 5, .follows = follows, .n_places = 2};
+    arrivals_init_schedule(&phase.arrivals, times, 5);
+    run(&w, &phase);
+    assert_int_equal(w.n_ended, 5);
+    for (int i = 0; i < 5; i++) {
+        const struct record *r = w.ended[i];
+        assert_int_equal(r->session, i);
+        assert_int_equal(r->planned, planned[i]);
+        assert_int_equal(r->start_ns - w.result.start_ns, starts_ms[i] * MS);
+        assert_int_equal(r->due_ns - w.result.start_ns, times[planned[i]]);
+    }
+    finish(&w);
+}
+
+static void one_that_waited_to_the_end_is_unsent(void **state)
+{
+    (void)state;
+    static const int64_t times[] = {0, 10 * MS, 20 * MS, 30 * MS};
+    static const bool follows[] = {false, false, true, false};
+    struct world w = {.latency_ms = a_second};
+    struct load_phase phase = {
+        .n_requests = 4, .duration_ns = 25 * MS, .follows = follows, .n_places = 2};
+    arrivals_init_schedule(&phase.arrivals, times, 4);
+    run(&w, &phase);
+    assert_int_equal(w.result.n_sent, 2);
+    assert_int_equal(w.result.n_unsent, 1); /* the fourth was not due yet */
     finish(&w);
 }
 
@@ -334,6 +373,8 @@ int main(void)
         cmocka_unit_test(slots_are_refilled_at_once),
         cmocka_unit_test(rate_sends_at_planned_times),
         cmocka_unit_test(request_without_slot_keeps_its_due_time),
+        cmocka_unit_test(request_that_follows_waits_alone),
+        cmocka_unit_test(one_that_waited_to_the_end_is_unsent),
         cmocka_unit_test(duration_stops_sending_and_waits_for_the_rest),
         cmocka_unit_test(grace_period_cancels_what_is_left),
         cmocka_unit_test(requests_that_never_got_a_slot_are_counted),

@@ -1,7 +1,8 @@
-/* client/schedule and the fixed arrivals of client/arrivals. */
+/* client/schedule, client/users and the fixed arrivals of client/arrivals. */
 #include "client/schedule.h"
 
 #include "client/arrivals.h"
+#include "client/users.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include <string.h>
 
 #define MS 1000000
 
@@ -86,6 +89,38 @@ static void arrivals_replay_the_times_and_then_the_last(void **state)
         assert_int_equal(arrivals_next_ns(&a), expected[i]);
 }
 
+/* Four users, sessions of 3 turns: 4 and 2 have a divisor, so that places are spread by steps. */
+static void users_have_places_and_follow_themselves(void **state)
+{
+    (void)state;
+    struct prompts p = {0};
+    struct schedule s = {0};
+    for (size_t i = 0; i < 30; i++)
+        prompts_add(&p, NULL)->turn = i % 3;
+    users_plan(&s, &p, 4, 1000, 20);
+    assert_int_equal(s.n_places, 4);
+    for (size_t i = 0; i < s.n; i++) {
+        assert_int_equal(s.due_ns[i], (int64_t)i * MS);
+        bool is_first = p.entries[s.entry[i]].turn == 0;
+        assert_int_equal(s.follows[i], !is_first);
+        if (is_first)
+            continue;
+        assert_string_equal(s.correlation[i], s.correlation[i - 4]);
+        assert_int_equal(s.entry[i], s.entry[i - 4] + 1);
+    }
+    /* user 5 is new at the start; the others are in the middle of their sessions */
+    assert_string_equal(s.correlation[0], "5");
+    const char *const first[] = {"2", "3", "4"};
+    for (size_t i = 0; i < 3; i++) {
+        bool found = false;
+        for (size_t k = 1; k < 4; k++)
+            found = found || strcmp(s.correlation[k], first[i]) == 0;
+        assert_true(found);
+    }
+    schedule_free(&s);
+    prompts_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +128,7 @@ int main(void)
         cmocka_unit_test(both_ends_of_the_window_belong_to_it),
         cmocka_unit_test(a_row_without_time_is_named),
         cmocka_unit_test(arrivals_replay_the_times_and_then_the_last),
+        cmocka_unit_test(users_have_places_and_follow_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
