@@ -68,15 +68,20 @@ class Run:
     def __init__(self, process, cwd, folder):
         self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
         self.folder = Path(cwd) / folder
+        self.prefix = None  # --profile-export-prefix
 
     def path(self, name):
+        if self.prefix and name.startswith("profile_export"):
+            tail = name.removeprefix("profile_export").removeprefix("_aiperf")
+            name = self.prefix + tail
         return self.folder / name
 
     def json(self, name="profile_export_aiperf.json"):
         return json.loads(self.path(name).read_text())
 
     def lines(self, name="profile_export.jsonl"):
-        return [json.loads(line) for line in self.path(name).read_text().splitlines()]
+        text = self.path(name).read_text()
+        return [json.loads(line) for line in text.split("\n") if line]
 
     def csv(self, name="profile_export_aiperf.csv"):
         return read_csv(self.path(name))

@@ -1,14 +1,17 @@
 """AIPerf and fluxperf run the same commands against the same scripted server: equal requests on the
-wire, equal fields in all files. AIPerf takes 10 to 20 seconds for a run."""
+wire, equal fields in all files, and statistics that follow from the record lines. AIPerf takes 10 to
+20 seconds for a run, so two of its runs go on at a time, ahead of the tests that look at them."""
 
-import json
+import concurrent.futures
 import os
+import re
 
 import pytest
 
-from aiperf_compare import ONLY_OURS, compare_raw, compare_runs, same_keys
-from client_run import aiperf, base_args, file_args, find_aiperf, fluxperf
-from fake_server import Answer, FakeServer, PNG, images
+from aiperf_cases import CASES
+from aiperf_compare import EXACT, check_statistics, compare_raw, compare_runs
+from client_run import aiperf, find_aiperf, fluxperf
+from fake_server import FakeServer
 from hub_cache import make_hub_cache
 
 pytestmark = [
@@ -16,92 +19,102 @@ pytestmark = [
     pytest.mark.skipif(bool(os.environ.get("FLUXBENCH_SANITIZE")),
                        reason="the same code runs in the other client tests"),
 ]
+N_AT_A_TIME = 2
+VOLATILE = ("X-Request-ID", "X-Correlation-ID", "X-Session-Affinity", "User-Agent", "Host")
+
+
+def run_case(case, cwd, tool, **kwargs):
+    """(run, the server's requests, its address) of one tool."""
+    case.prepare(cwd)
+    with FakeServer(case.script) as server:
+        run = tool(*case.command(server.url), cwd=cwd, folder=case.folder or "out", timeout=300,
+                   **kwargs)
+        return run, server.requests, server.url, server.n_connections
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory):
-    return make_hub_cache(tmp_path_factory.mktemp("hub"))
+def aiperf_runs(request, tmp_path_factory):
+    """name -> future of run_case with AIPerf, for the tests that were chosen."""
+    chosen = [item.callspec.params["name"] for item in request.session.items
+              if item.path == request.path and hasattr(item, "callspec")]
+    hub = make_hub_cache(tmp_path_factory.mktemp("hub"))
+    folder = tmp_path_factory.mktemp("runs")
+    with concurrent.futures.ThreadPoolExecutor(N_AT_A_TIME) as pool:
+        yield {name: pool.submit(run_case, CASES[name], folder / name / "aiperf", aiperf, hub=hub)
+               for name in chosen}
 
 
-def run_both(tmp_path, hub, script, *args, folder):
-    """Each tool against a fresh server; returns [(run, requests as sent)]."""
-    results = []
-    for name, tool in ("aiperf", aiperf), ("fluxperf", fluxperf):
-        cwd = tmp_path / name
-        cwd.mkdir()
-        kwargs = {"hub": hub} if name == "aiperf" else {}
-        with FakeServer(script) as server:
-            run = tool(*base_args(server.url), *file_args(cwd), *args, cwd=cwd, folder=folder,
-                       timeout=180, **kwargs)
-            results.append((run, server))
-    return results
+# ---- on the wire --------------------------------------------------------------------------------
+
+def without_pictures(body):
+    """A form with its boundary named and the bytes of its picture left out."""
+    boundary = body.split(b"\r\n", 1)[0][2:]
+    parts = body.replace(boundary, b"BOUNDARY").split(b"--BOUNDARY")
+    return [re.sub(rb"(?s)(Content-Type: image/.*?\r\n\r\n).*", rb"\1", part) for part in parts]
 
 
-def in_one_line(server):
-    """Requests without what differs from one to the next."""
-    volatile = ("X-Request-ID", "X-Correlation-ID", "X-Session-Affinity", "User-Agent", "Host")
-    return [(r.method, r.path, r.version, [(n, "" if n in volatile else v) for n, v in r.headers],
-             r.body) for r in server.requests]
+def body_of(request, bodies):
+    if "prompts" in bodies:  # made up by each tool on its own
+        text = re.sub(rb'("prompt":")[^"]*', rb"\1", request.body)
+        text = re.sub(rb'(?s)(name="prompt"\r\n\r\n).*?\r\n', rb"\1\r\n", text)
+    else:
+        text = request.body
+    return without_pictures(text) if "pictures" in bodies else text
 
 
+def in_one_line(request, case):
+    """What must be equal: without what differs from one request to the next."""
+    headers = [(name, "" if name in VOLATILE else value) for name, value in request.headers]
+    if "never" in case.args:  # where Connection: close stands
+        headers = sorted(headers)
+    if "pictures" in case.bodies:  # a form's length is told before its type by AIPerf
+        headers = sorted((name, value.split("boundary=")[0] if name != "Content-Length" else "")
+                         for name, value in headers)
+    elif "prompts" in case.bodies:
+        headers = [(name, "" if name == "Content-Length" else value) for name, value in headers]
+    return (request.method, request.path, request.version, headers, body_of(request, case.bodies))
 
 
-ODD_EXTRA = ["n:2", "guidance_scale:3.50", "num_inference_steps:020", "seed:-7", "flag:True",
-             "nil:null", "e:1e5", "half:.5", "big:18446744073709551615", "minus:-0", "z:0",
-             '{"user":"u1","nested":{"a":[1, 2.50, "x", 1.0], "b":{}},"num":"5","scale":3.0}',
-             "style:vivid,background:opaque", "prompt:replaced"]
+def compare_wire(theirs, ours, case):
+    left, right = ([in_one_line(r, case) for r in requests] for requests in (theirs, ours))
+    if not case.is_ordered:  # they overtake each other on their way
+        left, right = sorted(left, key=repr), sorted(right, key=repr)
+    assert left == right
+    for a, b in zip(theirs, ours):
+        kinds = [r.header("X-Correlation-ID").startswith("fixed-schedule-") for r in (a, b)]
+        assert kinds[0] == kinds[1]
 
 
-def test_odd_extra_inputs_and_failures(tmp_path, hub):
-    def script(i, request):
-        failure = b'{"error":{"message":"injected failure","type":"server_error"}}'
-        if i % 3 == 2:
-            return Answer(failure, "503 Service Unavailable")
-        usage = {"prompt_tokens": 9, "total_tokens": 9, "input_tokens": 7, "output_tokens": 0}
-        return Answer(json.dumps({**json.loads(images(PNG)), "usage": usage}).encode())
+# ---- the test -----------------------------------------------------------------------------------
 
-    extra = [word for value in ODD_EXTRA for word in ("--extra-inputs", value)]
-    folder = "out"
-    (theirs, a), (ours, b) = run_both(
-        tmp_path, hub, script, *extra, "--header", "X-Test:yes", "--api-key", "key",
-        "--no-gpu-telemetry", "--request-count", "6", "--export-level", "raw", "--artifact-dir",
-        "out", folder=folder)
-    assert theirs.code == 0 and ours.code == 1  # any failure fails a run of ours
-    assert in_one_line(a) == in_one_line(b)
-    compare_files(theirs, ours, a, b)
-    compare_raw(theirs.lines("profile_export_raw.jsonl"), ours.lines("profile_export_raw.jsonl"))
-
-
-def compare_files(theirs, ours, a, b):
-    """As compare_runs, with the two servers' addresses made one."""
-    for path in ours.folder.rglob("*.json*"):
-        path.write_text(path.read_text().replace(b.url, a.url))
-    compare_runs(theirs, ours)
-
-
-def test_rate_warmup_slices_and_goodput(tmp_path, hub):
-    folder = "artifacts/black-forest-labs_FLUX.1-dev-openai-image_generation-concurrency8-request_rate20.0"
-    (theirs, a), (ours, b) = run_both(
-        tmp_path, hub, lambda i, r: Answer(delay=0.01), "--no-gpu-telemetry", "--request-rate",
-        "20", "--request-rate-ramp-duration", "0.3", "--concurrency", "8",
-        "--concurrency-ramp-duration", "0.2", "--arrival-pattern", "poisson", "--random-seed", "3", "--request-count", "12",
-        "--slice-duration", "0.25", "--goodput", "request_latency:250", "--warmup-request-count",
-        "2", folder=folder)
-    assert theirs.code == 0 and ours.code == 0, ours.err
-    # in an open loop requests overtake each other on their way
-    assert sorted(in_one_line(a), key=repr) == sorted(in_one_line(b), key=repr)
-    compare_files(theirs, ours, a, b)
-    assert theirs.json("inputs.json") == ours.json("inputs.json")
-    same_keys(theirs.json()["warmup_metrics"], ours.json()["warmup_metrics"],
-              only_ours=ONLY_OURS, where="warmup")
-    left, right = theirs.json("phase_manifest.json"), ours.json("phase_manifest.json")
-    assert [list(p) for p in left["phases"]] == [list(p) for p in right["phases"]]
-    for key in "metrics_csv", "metrics_json", "phase_kind", "total_request_count":
-        assert [p[key] for p in left["phases"]] == [p[key] for p in right["phases"]]
-    name = "profile_export_aiperf_timeslices"
-    left, right = theirs.json(f"{name}.json"), ours.json(f"{name}.json")
-    assert set(left) == set(right)
-    same_keys(left["timeslices"][0], right["timeslices"][0],
-              only_ours=ONLY_OURS, where="slice")
-    heads = [run.path(f"{name}.csv").read_bytes().split(b"\r\n")[0] for run in (theirs, ours)]
-    assert heads[0] == heads[1]
+@pytest.mark.parametrize("name", CASES)
+def test_same_requests_and_files(tmp_path, aiperf_runs, name):
+    case = CASES[name]
+    ours, our_requests, our_url, our_connections = run_case(case, tmp_path / "fluxperf", fluxperf)
+    theirs, their_requests, their_url, their_connections = aiperf_runs[name].result()
+    assert theirs.code == 0, theirs.out + theirs.err
+    assert ours.code == (1 if case.fails else 0), ours.err  # any failure fails a run of ours
+    assert case.fails == 0 or f"{case.fails} of " in ours.err
+    compare_wire(their_requests, our_requests, case)
+    if "never" in case.args:
+        assert our_connections == their_connections == len(our_requests)
+    for path in ours.folder.rglob("*.json*"):  # the two servers' addresses made one
+        path.write_text(path.read_text().replace(our_url, their_url))
+    prefix = case.args[case.args.index("--profile-export-prefix") + 1] \
+        if "--profile-export-prefix" in case.args else None
+    for run in theirs, ours:
+        run.prefix = prefix
+    exact = set(EXACT)
+    if case.bodies != "same":
+        exact.discard("http_req_data_sent")
+    if "prompts" in case.bodies and "--random-seed" not in case.args:
+        exact.discard("input_sequence_length")
+    compare_runs(theirs, ours, same_prompts="prompts" not in case.bodies,
+                 same_pictures="pictures" not in case.bodies, exact=exact,
+                 lines=case.has_summary_lines)
+    if "raw" in case.args:
+        compare_raw(theirs.lines("profile_export_raw.jsonl"), ours.lines("profile_export_raw.jsonl"),
+                    same_pictures="pictures" not in case.bodies)
+    if case.has_summary_lines:
+        check_statistics(theirs)
+        check_statistics(ours)
