@@ -177,6 +177,7 @@ static struct backend_ops table(void)
         .alloc = cuda_alloc,
         .free = cuda_free,
         .adopt = cuda_adopt,
+        .adopt_made = cuda_adopt_made,
         .upload = cuda_upload,
         .download = cuda_download,
         .sync = cuda_sync,

@@ -83,7 +83,13 @@ enum { CUDA_ROW = 8 };
 
 bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
                 struct error *err);
+bool cuda_adopt_made(struct backend *b, struct tensor like, enum weight_use use,
+                     const struct random_values *values, struct tensor *out, struct error *err);
 void cuda_weights_free(struct cuda *c);
+
+/* Queue the making of a weight of that type (random.cu). */
+void cuda_random_fill(struct cuda *c, const struct cuda_weight *w, enum dtype dtype,
+                      const struct random_values *values);
 
 /* The bf16 twin of an adopted vector of n; NULL when values is none, or only a part of one. */
 const void *cuda_vector_bf16(const struct cuda *c, const float *values, int64_t n);

@@ -236,7 +236,9 @@ static bool send_rows(struct cuda *c, const struct cuda_weight *w, struct tensor
     return true;
 }
 
-static bool adopt_packed(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
+/* values: made up on the device, host has no data then; or NULL. */
+static bool adopt_packed(struct cuda *c, struct tensor host, const struct random_values *values,
+                         struct tensor *out, struct error *err)
 {
     int64_t n = host.dims[0], k = tensor_elements(host) / n;
     int64_t row = (k + CUDA_ROW - 1) / CUDA_ROW * CUDA_ROW;
@@ -251,7 +253,9 @@ static bool adopt_packed(struct cuda *c, struct tensor host, struct tensor *out,
     w->row = row;
     w->kernel_y = host.rank == 4 ? host.dims[2] : 1;
     w->kernel_x = host.rank == 4 ? host.dims[3] : 1;
-    if (!send_rows(c, w, host, err))
+    if (values)
+        cuda_random_fill(c, w, host.dtype, values);
+    else if (!send_rows(c, w, host, err))
         return false;
     *out = host;
     out->data = w;
@@ -287,7 +291,8 @@ static bool adopt_vector(struct cuda *c, struct tensor host, struct tensor *out,
 }
 
 /* Read row by row: as it is. */
-static bool adopt_table(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
+static bool adopt_table(struct cuda *c, struct tensor host, const struct random_values *values,
+                        struct tensor *out, struct error *err)
 {
     struct cuda_weight *w = weight_new(c, tensor_bytes(host), true, err);
     if (!w)
@@ -299,7 +304,14 @@ static bool adopt_table(struct cuda *c, struct tensor host, struct tensor *out, 
         return true;
     }
     out->data = w->data;
-    return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
+    if (!values)
+        return cuda_stage(c, w->data, host.data, tensor_bytes(host), err);
+    w->dtype = host.dtype;
+    w->n = host.dims[0];
+    w->k = w->row = tensor_elements(host) / w->n;
+    w->kernel_y = w->kernel_x = 1;
+    cuda_random_fill(c, w, host.dtype, values);
+    return true;
 }
 
 bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
@@ -308,6 +320,15 @@ bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, stru
     struct cuda *c = cuda_use(b);
     assert(tensor_elements(host) > 0);
     if (use == WEIGHT_MATRIX || use == WEIGHT_CONV)
-        return adopt_packed(c, host, out, err);
-    return use == WEIGHT_VECTOR ? adopt_vector(c, host, out, err) : adopt_table(c, host, out, err);
+        return adopt_packed(c, host, NULL, out, err);
+    return use == WEIGHT_VECTOR ? adopt_vector(c, host, out, err)
+                                : adopt_table(c, host, NULL, out, err);
+}
+
+bool cuda_adopt_made(struct backend *b, struct tensor like, enum weight_use use,
+                     const struct random_values *values, struct tensor *out, struct error *err)
+{
+    struct cuda *c = cuda_use(b);
+    assert(tensor_elements(like) > 0 && use != WEIGHT_VECTOR);
+    return (use == WEIGHT_TABLE ? adopt_table : adopt_packed)(c, like, values, out, err);
 }

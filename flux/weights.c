@@ -296,7 +296,11 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
         if (!load(w, quant, shape, name, &host, &made)) {
             return;
         }
-    } else if (w->source == WEIGHTS_RANDOM) {
+    }
+    set_home(w, use, name);
+    bool is_random = w->source == WEIGHTS_RANDOM;
+    bool is_made_there = is_random && quant == QUANT_NONE && backend_makes(w->backend, use);
+    if (is_random && !is_made_there) {
         host = make_random(w, use, quant, shape, name);
         made = host.data;
     }
@@ -304,8 +308,9 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
     w->bytes += tensor_bytes(host);
     w->quantised_bytes += dtype_is_quantised(host.dtype) ? tensor_bytes(host) : 0;
     struct error err = {0};
-    set_home(w, use, name);
-    if (!backend_adopt(w->backend, host, use, out, &err)) {
+    struct random_values values = weights_random_values(host, use, name, w->seed);
+    if (is_made_there ? !backend_adopt_made(w->backend, host, use, &values, out, &err)
+                      : !backend_adopt(w->backend, host, use, out, &err)) {
         (void)error_prefix(&err, "%s", name);
         problem(w, err.text);
     }

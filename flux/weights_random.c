@@ -8,13 +8,13 @@
 
 #include "tensor/dtype.h"
 #include "tensor/quant.h"
+#include "tensor/random_values.h"
 
-/* The SplitMix64 mix of a counter. */
 static uint64_t random_next(uint64_t *state)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    uint64_t z = *state += RANDOM_STEP;
+    z = (z ^ (z >> 30)) * RANDOM_MIX_1;
+    z = (z ^ (z >> 27)) * RANDOM_MIX_2;
     return z ^ (z >> 31);
 }
 
@@ -31,7 +31,7 @@ static uint64_t random_of(uint64_t seed, const char *name)
 /* And of each of its pieces. */
 static uint64_t random_of_piece(uint64_t parameter, int64_t piece)
 {
-    uint64_t state = parameter + (uint64_t)piece * 0xd1342543de82ef95u;
+    uint64_t state = parameter + (uint64_t)piece * RANDOM_PIECE_STEP;
     return random_next(&state);
 }
 
@@ -55,8 +55,7 @@ static float damping(const char *name)
 
 /* --- floats -----------------------------------------------------------------------------------*/
 
-enum { TABLE_BITS = 12, TABLE_SIZE = 1 << TABLE_BITS, DRAWS = 64 / TABLE_BITS };
-enum { PIECE = DRAWS << 15 }; /* elements */
+enum { TABLE_SIZE = 1 << RANDOM_BITS };
 
 struct fill {
     struct tensor t;
@@ -72,12 +71,12 @@ struct fill {
 static void fill_piece(void *ctx, int64_t piece)
 {
     const struct fill *f = ctx;
-    int64_t n = tensor_elements(f->t), first = piece * PIECE;
-    int64_t end = n - first < PIECE ? n : first + PIECE;
+    int64_t n = tensor_elements(f->t), first = piece * RANDOM_PIECE;
+    int64_t end = n - first < RANDOM_PIECE ? n : first + RANDOM_PIECE;
     uint64_t state = random_of_piece(f->parameter, piece), bits = 0;
     bool is_wide = dtype_bytes(f->t.dtype) == sizeof(uint32_t);
     for (int64_t i = first; i < end; i++) {
-        bits = i % DRAWS == 0 ? random_next(&state) : bits >> TABLE_BITS;
+        bits = i % RANDOM_DRAWS == 0 ? random_next(&state) : bits >> RANDOM_BITS;
         if (is_wide) {
             ((uint32_t *)f->t.data)[i] = f->table.wide[bits % TABLE_SIZE];
         } else {
@@ -92,7 +91,7 @@ static void fill_floats(struct backend *b, struct fill *f, float middle, float s
         float x = ((float)i + 0.5f) * 2.0f / TABLE_SIZE - 1.0f;
         dtype_store(&f->table, f->t.dtype, i, middle + spread * x);
     }
-    backend_parallel(b, (tensor_elements(f->t) + PIECE - 1) / PIECE, fill_piece, f);
+    backend_parallel(b, (tensor_elements(f->t) + RANDOM_PIECE - 1) / RANDOM_PIECE, fill_piece, f);
 }
 
 /* --- codes ------------------------------------------------------------------------------------*/
@@ -123,28 +122,38 @@ static void fill_codes(struct backend *b, struct fill *f, float spread)
     float largest = f->t.dtype == DTYPE_INT8 ? 127.0f : f->t.dtype == DTYPE_FP8 ? 448.0f : 7.0f;
     for (int i = 0; i < 256; i++) {
         float x = ((float)i + 0.5f) * 2.0f / 256 - 1.0f;
-        f->table.codes[i] = f->t.dtype == DTYPE_INT8 ? (uint8_t)(int8_t)lrintf(x * largest)
-                            : f->t.dtype == DTYPE_FP8
-                                ? f8_from_float(x * largest)
-                                : (uint8_t)(nibble(i & 15) | nibble(i >> 4) << 4);
+        int code = f->t.dtype == DTYPE_INT8  ? (int8_t)lrintf(x * largest)
+                   : f->t.dtype == DTYPE_FP8 ? f8_from_float(x * largest)
+                                             : nibble(i & 15) | nibble(i >> 4) << 4;
+        f->table.codes[i] = (uint8_t)code;
     }
     f->scale = spread / largest;
     backend_parallel(b, f->t.dims[0], fill_row, f);
 }
 
+struct random_values weights_random_values(struct tensor like, enum weight_use use,
+                                           const char *name, uint64_t seed)
+{
+    int64_t fan_in =
+        like.rank > 1 && use != WEIGHT_TABLE ? tensor_elements(like) / like.dims[0] : 1;
+    bool is_vector = use == WEIGHT_VECTOR, is_scale = is_vector && strstr(name, "bias") == NULL;
+    return (struct random_values){
+        .parameter = random_of(seed, name),
+        .middle = is_scale ? 1.0f : 0.0f,
+        .spread = is_scale    ? 0.0f
+                  : is_vector ? 0.02f
+                              : damping(name) * sqrtf(3.0f / (float)fan_in),
+    };
+}
+
 void weights_random_fill(struct backend *b, struct tensor t, enum weight_use use, const char *name,
                          uint64_t seed)
 {
-    int64_t n = tensor_elements(t);
-    int64_t fan_in = t.rank > 1 && use != WEIGHT_TABLE ? n / t.dims[0] : 1;
-    bool is_vector = use == WEIGHT_VECTOR, is_scale = is_vector && strstr(name, "bias") == NULL;
-    float spread = is_scale    ? 0.0f
-                   : is_vector ? 0.02f
-                               : damping(name) * sqrtf(3.0f / (float)fan_in);
-    struct fill fill = {.t = t, .parameter = random_of(seed, name)};
+    struct random_values values = weights_random_values(t, use, name, seed);
+    struct fill fill = {.t = t, .parameter = values.parameter};
     if (dtype_is_quantised(t.dtype)) {
-        fill_codes(b, &fill, spread);
+        fill_codes(b, &fill, values.spread);
     } else {
-        fill_floats(b, &fill, is_scale ? 1.0f : 0.0f, spread);
+        fill_floats(b, &fill, values.middle, values.spread);
     }
 }

@@ -46,6 +46,18 @@ bool backend_adopt(struct backend *b, struct tensor host, enum weight_use use, s
     return b->ops->adopt(b, host, use, out, err);
 }
 
+bool backend_makes(const struct backend *b, enum weight_use use)
+{
+    return b->ops->adopt_made != NULL && use != WEIGHT_VECTOR && b->home.chain == 0;
+}
+
+bool backend_adopt_made(struct backend *b, struct tensor like, enum weight_use use,
+                        const struct random_values *values, struct tensor *out, struct error *err)
+{
+    assert(backend_makes(b, use) && !dtype_is_quantised(like.dtype));
+    return b->ops->adopt_made(b, like, use, values, out, err);
+}
+
 void backend_upload(struct backend *b, struct tensor to, const void *host)
 {
     assert(tensor_is_dense(to) && !to.is_packed);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "tensor/random_values.h"
 #include "tensor/tensor.h"
 
 struct backend_ops; /* tensor/ops.h */
@@ -71,6 +72,12 @@ bool backend_download(struct backend *b, void *host, struct tensor from, struct 
 
 /* Wait for the queue; false with the first fault since the last sync. */
 bool backend_sync(struct backend *b, struct error *err);
+
+/* The same for values that are made up where the weight is kept (tensor/random_values.h); like has
+ * dims and dtype and no data. Only where backend_makes(): not everywhere, nor for every use. */
+bool backend_makes(const struct backend *b, enum weight_use use);
+bool backend_adopt_made(struct backend *b, struct tensor like, enum weight_use use,
+                        const struct random_values *values, struct tensor *out, struct error *err);
 
 /* Host work on the back end's threads: task(ctx, i) for i from 0 to n - 1, in any order, several at
  * a time, all done on return. One thread where the back end has no others. */

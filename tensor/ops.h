@@ -87,13 +87,16 @@ void op_copy(struct backend *b, struct tensor out, struct tensor x);
  *   x [Y, X, 3]   out [Y, X, 3] u8 dense */
 void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
 
-/* One implementation. All members are set but parallel, which only those with threads have. */
+/* One implementation. All members are set but parallel, which only those with threads have, and
+ * adopt_made. */
 struct backend_ops {
     void (*close)(struct backend *b);
     void *(*alloc)(struct backend *b, size_t bytes, struct error *err);
     void (*free)(struct backend *b, void *memory);
     bool (*adopt)(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
                   struct error *err);
+    bool (*adopt_made)(struct backend *b, struct tensor like, enum weight_use use,
+                       const struct random_values *values, struct tensor *out, struct error *err);
     void (*upload)(struct backend *b, struct tensor to, const void *host);
     void (*download)(struct backend *b, void *host, struct tensor from);
     void (*sync)(struct backend *b);

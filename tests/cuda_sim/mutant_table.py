@@ -129,4 +129,17 @@ MUTANTS = [
     Mutant("PTX: waits for a group too few", "common.cuh", "ptx", '"n"(N)', '"n"(N + 1)'),
     Mutant("PTX: no transposition", "common.cuh", "ptx", "x4.trans.shared", "x4.shared"),
     Mutant("PTX: no zeros past the end", "common.cuh", "ptx", '"r"(valid)', '"r"(16)'),
+    # weights in host memory (host code), and made-up ones
+    Mutant("stream: operations don't wait for copies", "stream.c", "stream",
+           'return cuda_check(c, cudaStreamWaitEvent(c->stream, buffer->loaded, 0), "stream layer");',
+           "return true;"),
+    Mutant("stream: copies don't wait for operations", "stream.c", "stream",
+           'is_done = cuda_check(c, cudaStreamWaitEvent(s->copies, buffer->used, 0), "stream layer");',
+           "is_done = true;"),
+    Mutant("stream: no layer is asked for early", "stream.c", "stream",
+           "(void)load(c, other(s), next);", "(void)next;"),
+    Mutant("made weights: wrong step", "random.cu", "made", "/ RANDOM_DRAWS + 1)", "/ RANDOM_DRAWS)"),
+    Mutant("made weights: channels before taps", "random.cu", "made",
+           "at % channels) * taps", "at / taps) * taps"),
+    Mutant("made weights: padding", "random.cu", "made", "if (at >= k)", "if (at > k)"),
 ]  # fmt: skip

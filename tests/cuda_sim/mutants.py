@@ -24,6 +24,8 @@ PROGRAMS = {
     "products": "test_cuda_products",
     "rows": "test_cuda_rows",
     "ptx": "test_cuda_products_ptx_90",
+    "stream": "test_stream",
+    "made": "test_made_weights",
 }
 
 
