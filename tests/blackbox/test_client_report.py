@@ -47,7 +47,7 @@ def test_browser_tells_of_errors_and_requests(tmp_path):
 def test_page_makes_no_request_and_no_error(server, tmp_path):
     run = profile(server.url, tmp_path, "--request-count", "4", "--concurrency", "2",
                   "--extra-inputs", "size:64x64", "--extra-inputs", "num_inference_steps:2",
-                  prompts=["a fox", HOSTILE])
+                  "--telemetry-interval", "0.05", prompts=["a fox", HOSTILE])
     assert run.code == 0, run.err
     url = f"file://{run.path('report.html')}"
     with Page(tmp_path) as page:
@@ -61,14 +61,20 @@ def test_page_makes_no_request_and_no_error(server, tmp_path):
         assert page.requests == [url, url]
         assert shades[0] > 200 and shades[1] < 60  # light is light, dark is dark
         assert page.evaluate("document.scripts.length") == 0
-        assert page.evaluate("document.querySelectorAll('svg').length") == 5
         assert page.evaluate(
             "[...document.images].map(i => [i.naturalWidth, i.naturalHeight])") == [[64, 64]] * 4
         assert page.evaluate("document.querySelector('.gallery figure:nth-child(2) p')"
                              ".textContent") in (HOSTILE, "a fox")
         names = page.evaluate("[...document.querySelectorAll('.card b')].map(b => b.textContent)")
-        assert names == ["Latency over time", "Distribution", "Cumulative distribution",
-                         "Requests in flight and waiting", "Where the time goes"]
+        assert names[:5] == ["Latency over time", "Distribution", "Cumulative distribution",
+                             "Requests in flight and waiting", "Where the time goes"]
+        assert "fluxserve_steps_total" in names[5:] and names[-1] == "CPU of the client"
+        assert page.evaluate("document.querySelectorAll('svg').length") == len(names)
+        lines = page.evaluate("[...document.querySelectorAll('h2 + .charts .line')]"
+                              ".map(line => line.getTotalLength())")
+        assert len(lines) >= len(names) - 5 and max(lines) > 100
+        facts = page.evaluate("[...document.querySelectorAll('.fact > b')].map(b => b.textContent)")
+        assert facts == ["Compute", "Client"]
         page.use_width(390)  # a phone: the page fits, wide tables scroll inside
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
