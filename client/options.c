@@ -317,11 +317,9 @@ static bool check_telemetry(struct options *o, struct error *err)
 
 static bool check_output(struct options *o, struct error *err)
 {
-    if (o->ui && strcmp(o->ui, "simple") != 0 && strcmp(o->ui, "none") != 0)
-        return fail_field(err, "--ui", "--ui is '%s': %s", o->ui,
-                          strcmp(o->ui, "dashboard") == 0
-                              ? "fluxperf has no dashboard; use simple or none"
-                              : "must be simple or none");
+    if (o->ui && strcasecmp(o->ui, "dashboard") != 0 && strcasecmp(o->ui, "simple") != 0 &&
+        strcasecmp(o->ui, "none") != 0)
+        return fail_field(err, "--ui", "--ui is '%s': must be dashboard, simple or none", o->ui);
     if (o->prefix && (strchr(o->prefix, '/') || !*o->prefix))
         return fail_field(err, "--profile-export-prefix",
                           "--profile-export-prefix is '%s': must be a file name without '/'",

@@ -139,7 +139,7 @@ const struct option OPTIONS[] = {
     {"--goodput", NULL, "TAG:LIMIT", ARG_STRING, AT(goodput),
      .help = "count requests that meet limits, like \"request_latency:250\" (ms)"},
     {"--ui", "--ui-type", "UI", ARG_STRING, AT(ui),
-     .help = "simple: a progress line on a terminal (default); none"},
+     .help = "dashboard: the whole terminal; simple: a progress line (default); none"},
     {"--log-level", NULL, "LEVEL", ARG_STRING, AT(log_level), .help = "default info"},
     {"--verbose", "-v", NULL, ARG_FLAG, AT(is_verbose), .help = "the same as --log-level debug"},
     {"--extra-verbose", "-vv", NULL, ARG_FLAG, AT(is_very_verbose), .help = "the same as --log-level trace"},

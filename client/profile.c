@@ -25,10 +25,10 @@
 #include "base/clock.h"
 #include "client/artifacts.h"
 #include "client/data_set.h"
+#include "client/display.h"
 #include "client/http.h"
 #include "client/insight.h"
 #include "client/profile_end.h"
-#include "client/progress.h"
 #include "client/records.h"
 #include "client/wait.h"
 
@@ -58,6 +58,7 @@ struct run {
     /* shared */
     struct load_control control;
     atomic_int shown_phase; /* for the progress line; -1 while waiting for the server */
+    struct live live;       /* for the display */
     atomic_bool is_loaded;  /* the load thread is done */
     pthread_t main_thread;
 
@@ -129,7 +130,7 @@ static void *load_main(void *self)
 
 /* ---- the main thread while the run goes ----------------------------------------------------- */
 
-static void draw(const struct run *run)
+static void draw(struct run *run, struct display *display)
 {
     int at = atomic_load(&run->shown_phase);
     if (at < 0)
@@ -145,12 +146,12 @@ static void draw(const struct run *run)
         .elapsed_s = start_ns ? clock_seconds(clock_now_ns() - start_ns) : 0,
         .duration_s = clock_seconds(phase->duration_ns),
     };
-    progress_draw(&p);
+    display_draw(display, &p, phase);
 }
 
 /* A run of several has one step more: a first Ctrl-C only says that no other is wanted. SIGTERM
  * does not wait. */
-static void on_interrupt(struct run *run, bool is_polite)
+static void on_interrupt(struct run *run, struct display *display, bool is_polite)
 {
     struct profile_outcome *outcome = run->outcome;
     bool was_asked = outcome && outcome->wants_end;
@@ -163,6 +164,7 @@ static void on_interrupt(struct run *run, bool is_polite)
         return;
     }
     if (atomic_exchange(&run->control.stop, true)) {
+        display_close(display);
         fputs("\nfluxperf: interrupted twice, stopping at once\n", stderr);
         _exit(1);
     }
@@ -172,7 +174,7 @@ static void on_interrupt(struct run *run, bool is_polite)
     records_hurry(run->records);
 }
 
-static void watch(struct run *run, const sigset_t *signals, bool draws)
+static void watch(struct run *run, const sigset_t *signals, struct display *display)
 {
     for (;;) {
         bool is_loaded = atomic_load(&run->is_loaded);
@@ -184,12 +186,10 @@ static void watch(struct run *run, const sigset_t *signals, bool draws)
         struct timespec timeout = {.tv_nsec = (long)wait_ns};
         int signal_number = sigtimedwait(signals, NULL, &timeout);
         if (signal_number == SIGINT || signal_number == SIGTERM)
-            on_interrupt(run, signal_number == SIGINT);
-        else if (draws)
-            draw(run);
+            on_interrupt(run, display, signal_number == SIGINT);
+        else if (display->kind != DISPLAY_NONE)
+            draw(run, display);
     }
-    if (draws)
-        progress_draw(NULL);
 }
 
 /* ---- set-up --------------------------------------------------------------------------------- */
@@ -272,6 +272,7 @@ static bool open_records(struct run *run, struct error *err)
         .kept_dir = o->run_dir,
         .objectives = o->objectives,
         .n_objectives = o->n_objectives,
+        .live = &run->live,
         .images = &run->artifacts.images,
         .fetch_timeout_ms = (int64_t)(o->request_timeout_s * 1000),
         .max_pending_bytes = PROFILE_MAX_PENDING_BYTES,
@@ -291,6 +292,7 @@ static bool open_records(struct run *run, struct error *err)
 static bool set_up(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
+    live_open(&run->live);
     run->report.options = o;
     run->report.unix_offset_ns = clock_unix_ns() - clock_now_ns();
     random_hex(run->report.benchmark_id, sizeof run->report.benchmark_id - 1);
@@ -322,8 +324,7 @@ static void raise_file_limit(void)
 static bool execute(struct run *run, const sigset_t *signals, struct error *err)
 {
     pthread_t load;
-    bool draws =
-        isatty(STDERR_FILENO) && (!run->options.ui || strcmp(run->options.ui, "none") != 0);
+    struct display display;
     run->main_thread = pthread_self();
     run->transport = http_transport(run->http);
     atomic_store(&run->shown_phase, -1);
@@ -333,7 +334,9 @@ static bool execute(struct run *run, const sigset_t *signals, struct error *err)
     int code = pthread_create(&load, NULL, load_main, run);
     if (code != 0)
         return fail(err, ERR_INTERNAL, "can't start a thread: %s", strerror(code));
-    watch(run, signals, draws);
+    display_open(&display, &run->options, &run->live, run->telemetry);
+    watch(run, signals, &display);
+    display_close(&display);
     pthread_join(load, NULL);
     telemetry_stop(run->telemetry);
     return records_finish(run->records, err);
@@ -420,6 +423,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         report_free(&run->report);
         telemetry_close(run->telemetry);
         records_close(run->records);
+        live_close(&run->live);
         http_close(run->http);
         artifacts_close(&run->artifacts);
         data_set_close(&run->data);

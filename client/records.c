@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "client/answer.h"
 #include "client/http.h"
+#include "client/live.h"
 #include "client/report_html_images.h"
 #include "client/trace.h"
 
@@ -126,6 +127,8 @@ static void handle(struct records *s, struct record *r)
     }
     keep_first(&s->server_build, &r->server_build);
     keep_first(&s->served_model, &r->served_model);
+    if (s->options.live)
+        live_add(s->options.live, r);
     if (is_memorable)
         answer_memory_keep(&s->memory, r);
     kept_add(s->kept, r);

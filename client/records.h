@@ -11,6 +11,7 @@
 #include "client/record.h"
 #include "client/record_json.h"
 
+struct live;
 struct report_html_images;
 
 struct records_options {
@@ -21,6 +22,7 @@ struct records_options {
     const char *kept_dir;                       /* for the numbers of all requests; NULL: memory */
     const struct metrics_objective *objectives; /* owned by the caller */
     size_t n_objectives;
+    struct live *live;                 /* gets every judged record, or NULL */
     struct report_html_images *images; /* gets pictures of the measurement, or NULL */
     int64_t fetch_timeout_ms;          /* for pictures given as addresses */
     size_t max_pending_bytes;          /* records_has_room compares with it */

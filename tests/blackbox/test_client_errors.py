@@ -186,7 +186,7 @@ def test_directory_that_can_not_be_written_is_found_before_the_run(tmp_path):
     (["--model", "m", "--header", "a b:c"], "no header name"),
     (["--model", "m", "--goodput", "speed:3"], "'speed' is no metric"),
     (["--model", "m", "--goodput", "request_latency"], "tag:limit"),
-    (["--model", "m", "--ui", "dashboard"], "no dashboard"),
+    (["--model", "m", "--ui", "fancy"], "must be dashboard, simple or none"),
     (["--model", "m", "--log-level", "loud"], "--log-level is 'loud'"),
     (["--model", "m", "--tokenizer", "none"], "synthetic prompts need one"),
     (["--model", "m", "--input-file", "x", "--isl", "5"], "not for --input-file"),
