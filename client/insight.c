@@ -3,14 +3,17 @@
 #include <math.h>
 
 #include "base/log.h"
+#include "client/kept.h"
 
 /* ---- gathering ------------------------------------------------------------------------------ */
 
 static double count_images(const struct report_phase *phase)
 {
     double n = 0;
-    for (size_t i = 0; i < phase->n_records; i++)
+    for (size_t i = 0; i < phase->n_records; i++) {
         n += record_succeeded(phase->records[i]) ? (double)phase->records[i]->n_decoded : 0;
+        kept_pass(phase->kept, i);
+    }
     return n;
 }
 
@@ -30,6 +33,7 @@ static bool tells_flops(const struct report_phase *phase)
     for (size_t i = 0; i < phase->n_records; i++) {
         if (phase->records[i]->stages && phase->records[i]->stages->flops > 0)
             return true;
+        kept_pass(phase->kept, i);
     }
     return false;
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "client/devices.h"
 #include "client/http.h"
+#include "client/kept.h"
 
 #define ASK_TIMEOUT_MS 2000
 #define BUSY_PERCENT 5.0 /* a GPU that is busier takes part */
@@ -82,6 +83,7 @@ static void add_up(struct physics *p, const struct report *r, double per_image, 
     for (size_t i = 0; i < phase->n_records; i++) {
         const struct record *record = phase->records[i];
         double flops = record_succeeded(record) ? flops_of(record, per_image) : NAN;
+        kept_pass(phase->kept, i);
         if (isnan(flops))
             continue;
         n_known++;
@@ -167,6 +169,7 @@ static void find_bound(struct physics *p, const struct report *r, const struct m
         return;
     for (size_t i = 0; i < phase->n_records; i++) {
         const struct record *record = phase->records[i];
+        kept_pass(phase->kept, i);
         if (!record_succeeded(record) || !record->stages || record->stages->n_steps == 0)
             continue;
         double bound_s = (double)record->stages->n_steps * info->step_weight_bytes / p->bandwidth;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/kept.h"
 #include "client/metrics.h"
 
 /* ---- looking -------------------------------------------------------------------------------- */
@@ -103,6 +104,7 @@ static double start_lag_p99(const struct report_phase *phase)
         const struct record *r = phase->flights[i];
         if (r->start_ns > 0 && r->due_ns > 0)
             lags[n++] = clock_seconds(r->start_ns - r->due_ns) * 1000;
+        kept_pass(phase->kept, i);
     }
     double p99 = stats_compute(lags, n).p[P99];
     free(lags);
