@@ -93,8 +93,9 @@ static bool read_search(struct capacity *c, const struct capacity_options *o, st
 static bool refuse_options(const struct capacity *c, const struct capacity_options *o,
                            struct error *err)
 {
-    static const char *const REFUSED[] = {"--request-rate", "--profile-export-prefix",
-                                          "--user-centric-rate", "--fixed-schedule"};
+    static const char *const REFUSED[] = {
+        "--request-rate", "--profile-export-prefix", "--user-centric-rate", "--fixed-schedule",
+        "--request-cancellation-rate"}; /* would look like overload */
     if (runs_args_has(&c->runs.base, OPTION_OF[o->over]))
         return fail_field(err, OPTION_OF[o->over], "%s is what is searched for",
                           OPTION_OF[o->over]);

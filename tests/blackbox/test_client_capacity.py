@@ -114,6 +114,8 @@ def test_server_that_goes_away_ends_the_search(tmp_path):
      "--slo request_latency_p99:5 needs 368 at least"),
     ("request_latency_p50:5", ["--concurrency", "3"], "--concurrency is what is searched for"),
     ("request_latency_p50:5", ["--request-rate", "3"], "--request-rate is not for this search"),
+    ("request_latency_p50:5", ["--request-cancellation-rate", "5"],
+     "--request-cancellation-rate is not for this search"),
     ("request_latency_p50:5", ["--min", "1.5"], "must be whole numbers"),
     ("request_latency_p50:5", ["--min", "5", "--max", "4"], "--max is 4"),
     ("request_latency_p50:5", ["--max", "200000"], "--concurrency is '200000'"),
