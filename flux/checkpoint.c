@@ -63,7 +63,8 @@ static bool has_raw(const struct checkpoint *c, const char *prefix, const char *
     struct tensor ignored;
     const struct ggml_format *blocks;
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    return find_raw(c, full, &ignored, &blocks, NULL);
+    struct error err = {0};
+    return find_raw(c, full, &ignored, &blocks, &err) || err.code != ERR_NOT_FOUND;
 }
 
 static bool place_of(const struct checkpoint *c, const char *name, struct bfl_place *place)
@@ -121,7 +122,8 @@ bool checkpoint_find(const struct checkpoint *c, const char *name, struct stored
 bool checkpoint_has(const struct checkpoint *c, const char *name)
 {
     struct stored ignored;
-    return checkpoint_find(c, name, &ignored, NULL);
+    struct error err = {0};
+    return checkpoint_find(c, name, &ignored, &err) || err.code != ERR_NOT_FOUND;
 }
 
 /* --- values -----------------------------------------------------------------------------------*/

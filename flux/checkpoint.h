@@ -43,6 +43,7 @@ const char *checkpoint_form(const struct checkpoint *c);
 /* Find a parameter. ERR_NOT_FOUND when there is none, ERR_INVALID when it can't be used. */
 bool checkpoint_find(const struct checkpoint *c, const char *name, struct stored *out,
                      struct error *err);
+/* True when it is there, usable or not. */
 bool checkpoint_has(const struct checkpoint *c, const char *name);
 
 /* Write the parameter's values to out, dense and in order, as dtype (f32, bf16 or f16). */

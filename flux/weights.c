@@ -183,7 +183,7 @@ static bool find(struct weights *w, struct shape shape, const char *name, struct
     if (same && is_float) {
         return true;
     }
-    shape_problem(w, name, shape, "", out->name, *host,
+    shape_problem(w, name, shape, is_float ? "" : "in f32, bf16 or f16", out->name, *host,
                   out->blocks != NULL ? out->blocks->name : dtype_name(host->dtype));
     return false;
 }

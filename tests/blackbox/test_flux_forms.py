@@ -312,6 +312,15 @@ def test_a_misshapen_tensor_is_named_both_ways(tmp_path, transformer):
             "double_blocks.0.img_mlp.2.weight [1024, 256]") in text
 
 
+def test_fp8_of_other_programs_is_refused_by_name(tmp_path, transformer):
+    tensors = {name: forms.Raw("F8_E4M3", t.shape, t.rows[:, ::2])
+               for name, t in forms.bfl_transformer(transformer).items()}
+    forms.write_safetensors(tmp_path / "fp8.safetensors", tensors)
+    text = refusal("--model-path", TINY, "--transformer-path", tmp_path / "fp8.safetensors")
+    assert "fp8.safetensors: " in text and \
+        "want [256, 128] in f32, bf16 or f16, found in img_in.weight [256, 128] fp8" in text
+
+
 def test_two_transformers_in_a_folder_are_one_too_many(tmp_path, bfl):
     model = tmp_path / "model"
     shutil.copytree(bfl, model)
