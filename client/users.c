@@ -1,5 +1,6 @@
 #include "client/users.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -41,6 +42,7 @@ static size_t turns_of(const struct sessions *s, size_t i) { return s->first[i +
 /* A user with the next session; n_turns 0: all of it. */
 static struct place next_user(struct plan *p, size_t n_turns)
 {
+    assert(p->sessions.n > 0);
     size_t session = p->n_taken++ % p->sessions.n, n_all = turns_of(&p->sessions, session);
     return (struct place){.user = ++p->last_user,
                           .session = session,
