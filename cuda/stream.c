@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cuda/cuda_internal.h"
 
 enum { N_BUFFERS = 2, ALIGN = 256 };
@@ -131,6 +132,20 @@ bool cuda_stream_add(struct cuda *c, struct cuda_weight *w, size_t bytes, struct
 
 /* --- using ------------------------------------------------------------------------------------*/
 
+static void log_layers(const struct cuda_streams *s)
+{
+    size_t bytes = 0;
+    int n = 0;
+    bool is_pinned = false;
+    for (const struct cuda_layer *l = s->layers; l; l = l->older, n++) {
+        bytes += l->bytes;
+        is_pinned = is_pinned || l->weights->is_pinned;
+    }
+    log_info("offloaded layers=%d host_mib=%.1f page_locked=%s device_buffer_mib=%.1f", n,
+             (double)bytes / 0x1p20, is_pinned ? "yes" : "no",
+             N_BUFFERS * (double)s->buffer_bytes / 0x1p20);
+}
+
 /* Both buffers, as large as the largest layer; they grow when another model is opened. */
 static bool reserve(struct cuda *c)
 {
@@ -148,6 +163,7 @@ static bool reserve(struct cuda *c)
             return error_prefix(&c->backend.fault, "two buffers for streamed layers");
     }
     s->buffer_bytes = s->largest_bytes;
+    log_layers(s);
     return true;
 }
 

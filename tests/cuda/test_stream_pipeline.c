@@ -21,7 +21,7 @@ struct outcome {
     uint64_t host_syncs, graph_launches;
 };
 
-static struct outcome run(struct flux_memory memory)
+static struct outcome run(struct flux_memory memory, bool is_dummy)
 {
     struct backend *b = NULL;
     struct flux *f = NULL;
@@ -31,7 +31,8 @@ static struct outcome run(struct flux_memory memory)
     vgpu_options.checks = VGPU_CHECK_MEMORY;
     runtime_reset_peak();
     if (!cuda_open(&b, &(struct cuda_options){.compute = DTYPE_BF16}, &err) ||
-        !flux_open_as(&f, b, MODEL, &(struct flux_load){.memory = memory}, &err)) {
+        !flux_open_as(&f, b, MODEL, &(struct flux_load){.memory = memory, .is_dummy = is_dummy},
+                      &err)) {
         fail_msg("%s", err.text);
     }
     struct flux_spec s = flux_spec_default(f);
@@ -81,9 +82,9 @@ static void streaming_saves_what_was_planned_and_changes_nothing(void **state)
         {.streams_transformer = true, .is_pinned = true},
         {.streams_text_encoders = true, .streams_transformer = true, .is_pinned = true},
     };
-    struct outcome whole = run((struct flux_memory){0});
+    struct outcome whole = run((struct flux_memory){0}, false);
     for (size_t i = 0; i < sizeof WISHES / sizeof WISHES[0]; i++) {
-        struct outcome o = run(WISHES[i]);
+        struct outcome o = run(WISHES[i], false);
         int64_t saved = (int64_t)whole.peak_bytes - (int64_t)o.peak_bytes;
         int64_t planned = saved_by_plan(WISHES[i]);
         assert_memory_equal(o.rgb, whole.rgb, PICTURE);
@@ -99,9 +100,20 @@ static void streaming_saves_what_was_planned_and_changes_nothing(void **state)
     }
 }
 
+/* Those in host memory are made there, the others on the device. */
+static void made_up_weights_do_not_depend_on_where_they_are(void **state)
+{
+    (void)state;
+    static const struct flux_memory ALL = {.streams_text_encoders = true,
+                                           .streams_transformer = true};
+    struct outcome whole = run((struct flux_memory){0}, true), streamed = run(ALL, true);
+    assert_memory_equal(whole.rgb, streamed.rgb, PICTURE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(made_up_weights_do_not_depend_on_where_they_are),
         cmocka_unit_test(streaming_saves_what_was_planned_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
