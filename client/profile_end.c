@@ -110,6 +110,7 @@ void profile_end_fill(struct profile_outcome *o, const struct report *report)
 {
     const struct report_phase *p = report_main_phase(report);
     size_t n_unconnected = 0;
+    const struct record_error *failure = NULL;
     o->has_results = true;
     o->was_ended_early = report->incomplete_reason != NULL;
     for (size_t i = 0; i < report->n_phases; i++)
@@ -118,9 +119,11 @@ void profile_end_fill(struct profile_outcome *o, const struct report *report)
         enum transfer transfer = p->failures[i].first->transfer;
         if (transfer == TRANSFER_NO_CONNECT || transfer == TRANSFER_NO_HOST)
             n_unconnected += p->failures[i].count;
+        if (!failure && !record_was_dropped(p->failures[i].first))
+            failure = &p->failures[i].first->error;
     }
-    if (p->n_failures > 0) {
-        put_failure(o, &p->failures[0].first->error);
+    if (failure) {
+        put_failure(o, failure);
         o->is_unreachable = o->is_unreachable || n_unconnected == p->n_records;
     }
     o->metrics.n_values = p->metrics.n_values;

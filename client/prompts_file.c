@@ -228,6 +228,35 @@ static bool next_line(const struct buf *file, size_t *at, size_t *number, const 
     return false;
 }
 
+static int by_session(const void *a, const void *b)
+{
+    const struct prompts_entry *const *x = a, *const *y = b;
+    int order = strcmp((*x)->session_id, (*y)->session_id);
+    return order ? order : (*x)->line < (*y)->line ? -1 : 1;
+}
+
+/* Rows of one session would be turns, each sent after the answer to the one before. */
+static bool check_sessions(const struct prompts *p, const char *path, struct error *err)
+{
+    const struct prompts_entry **named = xcalloc(p->n_entries + 1, sizeof *named);
+    size_t n = 0;
+    bool ok = true;
+    for (size_t i = 0; i < p->n_entries; i++) {
+        if (p->entries[i].session_id)
+            named[n++] = &p->entries[i];
+    }
+    qsort(named, n, sizeof *named, by_session);
+    for (size_t i = 1; ok && i < n; i++) {
+        if (strcmp(named[i - 1]->session_id, named[i]->session_id) == 0)
+            ok = fail_field(err, "session_id",
+                            "%s:%zu: session_id '%s' as in line %zu: a session of several rows is "
+                            "not supported",
+                            path, named[i]->line, named[i]->session_id, named[i - 1]->line);
+    }
+    free(named);
+    return ok;
+}
+
 bool prompts_read(struct prompts *p, const char *path, enum prompts_format format,
                   bool takes_images, struct error *err)
 {
@@ -247,7 +276,7 @@ bool prompts_read(struct prompts *p, const char *path, enum prompts_format forma
     if (ok && p->n_entries == 0)
         ok = fail_field(err, "--input-file", "%s has no rows", path);
     buf_free(&file);
-    return ok;
+    return ok && check_sessions(p, path, err);
 }
 
 bool prompts_first_has_timestamp(const char *path)

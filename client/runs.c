@@ -138,6 +138,8 @@ static void take(struct runs_result *out, struct profile_outcome *o)
     out->is_unreachable = o->is_unreachable;
     memcpy(out->failure, o->failure, sizeof out->failure);
     double n_failed = runs_value(out, "error_request_count", "avg");
+    double n_dropped = runs_value(out, "request_cancellation_count", "avg"); /* on purpose */
+    n_failed -= n_dropped > 0 ? n_dropped : 0;
     double n_succeeded = runs_value(out, "request_count", "avg");
     out->n_failed = n_failed > 0 ? (size_t)n_failed : 0;
     out->n_succeeded = n_succeeded > 0 ? (size_t)n_succeeded : 0;

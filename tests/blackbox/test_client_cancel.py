@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from client_run import profile
+from client_run import fluxperf, profile
 from fake_server import Answer, FakeServer
 
 
@@ -83,6 +83,16 @@ def test_an_answer_in_time_is_an_answer(tmp_path):
         assert server.n_connections == 1
     assert run.code == 0 and canceled(run) == [False] * 3
     assert "request_cancellation_count" not in run.json()
+
+
+def test_they_are_no_failures_of_repeated_runs_either(tmp_path):
+    with FakeServer(lambda i, r: Answer(delay=0.3)) as server:
+        run = fluxperf("repeat", "2", "--model", "m", "--url", server.url, "--isl", "5",
+                       "--random-seed", "1", "--request-count", "4", "--artifact-dir", "out",
+                       "--request-cancellation-rate", "50", cwd=tmp_path, folder="out")
+    n = sum(drawn(1, 50, 4))
+    assert 0 < n < 4 and run.code == 0, run.err
+    assert run.err.count(f"{4 - n} requests succeeded, 0 failed") == 2
 
 
 @pytest.mark.parametrize("args, text", [

@@ -229,6 +229,8 @@ def test_lengths_are_those_that_aiperf_draws(tmp_path):
     ([{"input_length": 3}], ["--tokenizer", "none"], "mooncake_trace", "rows.jsonl:1: input_length"),
     ([{"text": "a", "delay": 5}], [], "single_turn", "rows.jsonl:1: field 'delay'"),
     ([{"text": "a", "image": "x.png"}], [], "single_turn", "needs --endpoint-type image_edit"),
+    ([{"text": "a", "session_id": "s"}, {"text": "b"}, {"text": "c", "session_id": "s"}], [],
+     "single_turn", "rows.jsonl:3: session_id 's' as in line 1: a session of several rows"),
     ([{"text": "a"}], [], "sharegpt",
      "must be single_turn, random_pool or mooncake_trace"),
 ])

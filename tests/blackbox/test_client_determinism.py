@@ -171,10 +171,11 @@ def test_prompts_of_a_file_are_all_used(tmp_path):
     (["--extra-inputs", '{"n": 2}'], "--extra-inputs n: --images sets it"),
     (["--images", "0"], "--images is '0'"),
     (["--image-seed", "-1"], "--image-seed is '-1'"),
-    (["--input-file", "twins.jsonl"], "two rows have the session_id 's'"),
+    (["--input-file", "twins.jsonl"], "two rows have the session_id 'session_000001'"),
     (["3"], "unexpected argument '3'")])
 def test_wrong_usage_is_named_before_anything_is_sent(tmp_path, args, text):
-    (tmp_path / "twins.jsonl").write_text('{"text": "a", "session_id": "s"}\n' * 2)
+    (tmp_path / "twins.jsonl").write_text(
+        '{"text": "a", "session_id": "session_000001"}\n{"text": "b"}\n')  # the second's own name
     with FakeServer() as server:
         run = determinism(server.url, tmp_path, *args)
         assert not server.requests
