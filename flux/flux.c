@@ -265,6 +265,33 @@ static void plan_rows(struct run *r, const struct flux_spec *s, const struct flu
     r->latent_columns = s->width_px / flux_config_latent_px(c);
 }
 
+/* Step memory; when it can't be had, name tiles with which half of it would do. */
+static bool reserve(const struct flux *f, const struct run *r, size_t bytes, struct error *err)
+{
+    static const int64_t TILES_PX[] = {1024, 512, 256};
+    if (scratch_reserve(f->backend, bytes, err)) {
+        return true;
+    }
+    struct parts tiled = f->parts; /* what it points to stays f's */
+    struct run dry = *r;
+    int64_t *tile_px = &tiled.vae.config.tile_px, was = *tile_px;
+    dry.parts = &tiled;
+    for (size_t i = 0; i < sizeof TILES_PX / sizeof TILES_PX[0]; i++) {
+        bool is_possible = TILES_PX[i] % (4 * flux_config_latent_px(&f->parts.config)) == 0;
+        if (!is_possible || (was > 0 && TILES_PX[i] >= was)) {
+            continue;
+        }
+        *tile_px = TILES_PX[i];
+        size_t less = pipeline_scratch_bytes(&dry, f->backend->compute);
+        if (less <= bytes / 2) {
+            return error_prefix(err, "%dx%d (with --vae-tile-size %lld %.1f MiB would be enough)",
+                                r->spec->width_px, r->spec->height_px, (long long)*tile_px,
+                                (double)less / 0x1p20);
+        }
+    }
+    return error_prefix(err, "%dx%d", r->spec->width_px, r->spec->height_px);
+}
+
 static void ids_free(struct prompt_ids *ids)
 {
     free(ids->clip);
@@ -309,7 +336,7 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
             xmalloc((size_t)r.n_rows * (size_t)spec->width_px * (size_t)spec->height_px * 3);
         result->step_s = xcalloc(groups * (size_t)r.sigmas.n_steps, sizeof *result->step_s);
         result->scratch_bytes = pipeline_scratch_bytes(&r, f->backend->compute);
-        ok = scratch_reserve(f->backend, result->scratch_bytes, err);
+        ok = reserve(f, &r, result->scratch_bytes, err);
     }
     if (ok) {
         draw_noise(f, spec, &r, noise, noise_vae);

@@ -251,6 +251,38 @@ static void a_second_run_allocates_no_device_memory(void **state)
     flux_result_free(&r);
 }
 
+static void *no_alloc(struct backend *b, size_t bytes, struct error *err)
+{
+    (void)b, (void)bytes;
+    *err = (struct error){.code = ERR_MEMORY, .text = "none left"};
+    return NULL;
+}
+
+static void a_size_that_does_not_fit_names_tiles_that_would(void **state)
+{
+    (void)state;
+    struct flux_spec s = small_spec((const uint64_t[]){5}, 1);
+    struct flux_result r;
+    struct error large = {0}, small = {0};
+    struct backend_ops ops = *backend->ops;
+    real_ops = backend->ops;
+    ops.alloc = no_alloc;
+    backend->ops = &ops;
+    s.width_px = s.height_px = 1024;
+    bool is_large = flux_generate(flux, &s, NULL, &r, &large);
+    s.width_px = s.height_px = 128;
+    bool is_small = flux_generate(flux, &s, NULL, &r, &small);
+    backend->ops = real_ops;
+    assert_false(is_large || is_small);
+    assert_int_equal(large.code, ERR_MEMORY);
+    assert_non_null(strstr(large.text, "1024x1024 (with --vae-tile-size 512 "));
+    assert_non_null(strstr(large.text, "none left"));
+    assert_null(strstr(small.text, "--vae-tile-size")); /* it is within a tile */
+    s = small_spec((const uint64_t[]){5}, 1);           /* the model stays usable */
+    r = generate(&s);
+    flux_result_free(&r);
+}
+
 /* --- checkpoints ------------------------------------------------------------------------------*/
 
 static void assert_open_fails(char *folder, const char *reason)
@@ -301,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_long_prompt_is_cut_with_a_warning),
         cmocka_unit_test(canceling_stops_before_the_next_stage),
         cmocka_unit_test(a_second_run_allocates_no_device_memory),
+        cmocka_unit_test(a_size_that_does_not_fit_names_tiles_that_would),
         cmocka_unit_test(broken_checkpoints_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
