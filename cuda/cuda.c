@@ -247,6 +247,7 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
     c->backend.ops = &c->ops;
     c->backend.name = "cuda";
     c->backend.compute = options->compute;
+    c->backend.takes_quantised = true;
     cuda_use(&c->backend);
     if (!describe(c, err)) {
         free(c);

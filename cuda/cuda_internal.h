@@ -64,13 +64,15 @@ void *cuda_work(struct cuda *c, size_t bytes);
 
 /* A weight as adopt keeps it; tensor.data of a packed tensor points here. Rows of K values are
  * padded with zeros to a multiple of CUDA_ROW elements, so that they are read in pieces of 16
- * bytes. A convolution [O, I, kh, kw] is the matrix [O, K] with K ordered (kh, kw, I). */
+ * bytes; codes of a quantised matrix likewise. A convolution [O, I, kh, kw] is the matrix [O, K]
+ * with K ordered (kh, kw, I). */
 struct cuda_weight {
     struct cuda_weight *next;
     void *data;                 /* device; owned unless it is streamed */
-    enum dtype dtype;           /* F32, BF16 or F16 */
+    enum dtype dtype;           /* F32, BF16, F16, or quantised */
     int64_t n, k, row;          /* outputs, inputs, elements from row to row */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
+    size_t scales_at;           /* quantised: where the scales begin, in bytes behind data */
     /* Streamed only; layer is NULL otherwise. */
     struct cuda_layer *layer;
     struct cuda_weight *sibling; /* the next one of its layer */
@@ -127,7 +129,8 @@ void cuda_stream_close(struct cuda *c);
  * or zero where that lies outside the picture. */
 struct cuda_product {
     const void *x;
-    const void *w; /* [n][w_row] */
+    const void *w;        /* [n][w_row] */
+    const void *w_scales; /* of a quantised w: tensor/quant.h */
     const float *bias;
     void *out;
     int64_t x_strides[3], out_strides[3]; /* in elements */
@@ -146,6 +149,10 @@ struct cuda_product {
 /* By the faster of our kernel and cuBLASLt; by our kernel. */
 void cuda_product_run(struct cuda *c, const struct cuda_product *p);
 void cuda_product_own(struct cuda *c, const struct cuda_product *p);
+
+/* Replace a quantised weight by one of the activations' type in working memory (unpack.cu); false
+ * when there is none left, the fault kept. */
+bool cuda_unpack(struct cuda *c, struct cuda_product *p);
 
 /* Look for cuBLASLt; that it is missing is no fault. True when it has done the product. */
 void cuda_lt_open(struct cuda *c);

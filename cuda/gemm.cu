@@ -225,8 +225,11 @@ void cuda_product_own(struct cuda *c, const struct cuda_product *p)
 
 void cuda_product_run(struct cuda *c, const struct cuda_product *p)
 {
-    if (!cuda_lt_product(c, p))
-        cuda_product_own(c, p);
+    struct cuda_product q = *p;
+    if (dtype_is_quantised(q.w_dtype) && q.rows > FEW_ROWS && !cuda_unpack(c, &q))
+        return;
+    if (!cuda_lt_product(c, &q))
+        cuda_product_own(c, &q);
 }
 
 /* The leading axes of x and out as three counts; neighbours that follow each other are joined. */
@@ -271,6 +274,7 @@ void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct t
         return;
     p.x = x.data;
     p.w = weight->data;
+    p.w_scales = static_cast<const char *>(weight->data) + weight->scales_at;
     p.bias = static_cast<const float *>(bias.data);
     p.out = out.data;
     p.w_row = weight->row;

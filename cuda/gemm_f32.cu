@@ -1,6 +1,7 @@
 /* Matrix products without tensor cores: f32 activations with weights of any type, which are widened
- * on the way, and a few rows of any type, which are bound by reading the weight. */
-#include "cuda/product.cuh"
+ * on the way, and a few rows of any type, which are bound by reading the weight: there quantised
+ * ones are unpacked on load, for more rows beforehand (unpack.cu). */
+#include "cuda/quantised.cuh"
 
 /* --- f32 --------------------------------------------------------------------------------------*/
 
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(32 * FEW_WARPS) product_few_kernel(struct cuda
     if (n >= p.n) /* a whole warp; there is no barrier below */
         return;
     const T *x = static_cast<const T *>(p.x);
-    const W *w = static_cast<const W *>(p.w) + n * p.w_row;
+    const W *w = static_cast<const W *>(p.w);
     int64_t places[FEW_ROWS];
     float sums[FEW_ROWS] = {};
     UNROLL
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(32 * FEW_WARPS) product_few_kernel(struct cuda
         places[m] = place_row<false>(p, min(m, p.rows - 1)).offset;
     for (int k = lane * RUN; k < p.k; k += 32 * RUN) {
         float ws[RUN];
-        load_run(ws, w + k);
+        load_weights(ws, w, p, n, k);
         UNROLL
         for (int m = 0; m < FEW_ROWS; m++) {
             float xs[RUN];
@@ -121,12 +122,17 @@ void product_fma_run(struct cuda *c, const struct cuda_product *p)
 
 void product_few_run(struct cuda *c, const struct cuda_product *p)
 {
-    static const product_fn kernels[3] = {product_few_kernel<float, float>,
-                                          product_few_kernel<float, __nv_bfloat16>,
-                                          product_few_kernel<float, __half>};
-    const product_fn kernel = p->dtype == DTYPE_BF16
-                                  ? product_few_kernel<__nv_bfloat16, __nv_bfloat16>
-                                  : kernels[p->w_dtype];
+    /* By [activations f32, bf16][type of the weight, as in enum dtype]. */
+    static const product_fn kernels[2][DTYPE_Q4 + 1] = {
+        {product_few_kernel<float, float>, product_few_kernel<float, __nv_bfloat16>,
+         product_few_kernel<float, __half>, NULL, NULL, product_few_kernel<float, struct code_int8>,
+         product_few_kernel<float, struct code_fp8>, product_few_kernel<float, struct code_q4>},
+        {NULL, product_few_kernel<__nv_bfloat16, __nv_bfloat16>, NULL, NULL, NULL,
+         product_few_kernel<__nv_bfloat16, struct code_int8>,
+         product_few_kernel<__nv_bfloat16, struct code_fp8>,
+         product_few_kernel<__nv_bfloat16, struct code_q4>},
+    };
+    const product_fn kernel = kernels[p->dtype == DTYPE_BF16][p->w_dtype];
     const unsigned blocks = (unsigned)((p->n + FEW_WARPS - 1) / FEW_WARPS);
     LAUNCH(kernel, blocks, 32 * FEW_WARPS, 0, c->stream, *p);
 }

@@ -7,6 +7,7 @@
 
 #include "cuda/cuda_internal.h"
 #include "tensor/dtype.h"
+#include "tensor/quant.h"
 
 /* --- pinned buffers ---------------------------------------------------------------------------*/
 
@@ -264,6 +265,40 @@ static bool adopt_packed(struct cuda *c, struct tensor host, const struct random
     return true;
 }
 
+/* Codes in padded rows, then the scales as they are. */
+static bool adopt_quantised(struct cuda *c, struct tensor host, struct tensor *out,
+                            struct error *err)
+{
+    int64_t n = host.dims[0], k = host.dims[1];
+    int64_t row = (k + CUDA_ROW - 1) / CUDA_ROW * CUDA_ROW;
+    size_t code_bytes = (size_t)quant_code_bytes(host.dtype, k);
+    size_t row_bytes = (size_t)quant_code_bytes(host.dtype, row);
+    size_t scales_at = ((size_t)n * row_bytes + 15) / 16 * 16;
+    size_t bytes = scales_at + tensor_bytes(host) - quant_codes_size(host);
+    struct cuda_weight *w = weight_new(c, bytes, true, err);
+    char *packed = w && !w->layer ? calloc(1, bytes) : NULL;
+    char *to = w && w->layer ? memset(w->host, 0, bytes) : packed;
+    if (!to)
+        return fail(err, ERR_MEMORY, "no memory to pack a weight of %zu MiB", bytes >> 20);
+    for (int64_t r = 0; r < n; r++)
+        memcpy(to + (size_t)r * row_bytes, (const char *)host.data + (size_t)r * code_bytes,
+               code_bytes);
+    memcpy(to + scales_at, host.scales, bytes - scales_at);
+    bool is_done = !packed || cuda_stage(c, w->data, packed, bytes, err);
+    free(packed);
+    w->dtype = host.dtype;
+    w->n = n;
+    w->k = k;
+    w->row = row;
+    w->kernel_y = w->kernel_x = 1;
+    w->scales_at = scales_at;
+    *out = host;
+    out->data = w;
+    out->scales = NULL;
+    out->is_packed = true;
+    return is_done;
+}
+
 /* A vector as f32, rounded to the compute type first; in bf16 with its twin of that type. */
 static bool adopt_vector(struct cuda *c, struct tensor host, struct tensor *out, struct error *err)
 {
@@ -319,6 +354,8 @@ bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, stru
 {
     struct cuda *c = cuda_use(b);
     assert(tensor_elements(host) > 0);
+    if (dtype_is_quantised(host.dtype))
+        return adopt_quantised(c, host, out, err);
     if (use == WEIGHT_MATRIX || use == WEIGHT_CONV)
         return adopt_packed(c, host, NULL, out, err);
     return use == WEIGHT_VECTOR ? adopt_vector(c, host, out, err)

@@ -38,8 +38,7 @@
 #define QUANTIZATIONS "none|int8|fp8|q4" /* as enum quant */
 #define QUANTIZATION_HELP                                                                      \
     "keep the matrices of the transformer and of T5 as int8, fp8 or 4-bit numbers, quantised " \
-    "when "                                                                                    \
-    "the model is loaded; CPU only (default none: as the checkpoint has them)"
+    "when the model is loaded (default none: as the checkpoint has them)"
 
 enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 

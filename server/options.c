@@ -46,6 +46,9 @@ static const struct option OPTIONS[] = {
     {"--num-gpus", NULL, "N", ARG_INT, AT(num_gpus), 0, 64, .env = "FLUXSERVE_NUM_GPUS",
      .help = "CUDA devices, each with a replica of the model; 0 for the CPU (default 1 where a "
              "device is used)"},
+    {"--ulysses-degree", NULL, "N", ARG_INT, AT(ulysses_degree), 1, 64,
+     .env = "FLUXSERVE_ULYSSES_DEGREE",
+     .help = "devices that share one image: 1, as images are not split (default 1)"},
     {"--device-id", NULL, "N", ARG_INT, AT(backend.device_id), 0, 63, .env = "FLUXSERVE_DEVICE_ID",
      .help = "the first of the CUDA devices to use (default 0)"},
     {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_text),
@@ -105,12 +108,19 @@ static struct server_options defaults(void)
         .store_bytes = 256 * MIB,
         .log_level = LOG_INFO,
         .num_gpus = 1,
+        .ulysses_degree = 1,
     };
 }
 
-/* --num-gpus against the back end, as far as the command line alone can tell. */
+/* Options on devices against the back end, as far as the command line alone can tell. */
 static bool check_gpus(struct server_options *o, struct error *err)
 {
+    if (o->ulysses_degree > 1) {
+        return fail_field(err, "--ulysses-degree",
+                          "--ulysses-degree %lld: an image is not split over devices, must be 1; "
+                          "--num-gpus %lld serves that many requests at once",
+                          (long long)o->ulysses_degree, (long long)o->ulysses_degree);
+    }
     if (o->gave_num_gpus && o->num_gpus == 0) {
         if (o->backend.kind == BACKENDS_CUDA) {
             return fail_field(err, "--num-gpus",

@@ -12,7 +12,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from conftest import MODEL
+from conftest import FLUXSERVE, MODEL
 
 PROGRAM = os.environ.get("FLUXSERVE_ON_SIM", "")
 ENV = {"CUDA_SIM_DEVICES": "2", "CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0"}
@@ -97,6 +97,24 @@ def test_other_replica_answers_what_was_accepted(start_on_sim):
 def test_device_id_is_the_first_device(start_on_sim):
     server = start_on_sim("--device-id", "1")
     assert [r["device"].split(":")[0] for r in server.health()["replicas"]] == ["device 1"]
+
+
+@pytest.mark.parametrize("scheme", ["int8", "fp8", "q4"])
+def test_quantised_weights_give_the_cpus_image(scheme, tmp_path):
+    images = []
+    for program, backend in ((PROGRAM, "cuda"), (FLUXSERVE, "cpu")):
+        images.append(tmp_path / f"{backend}.png")
+        done = subprocess.run(
+            [program, "generate", "--model-path", MODEL, "--backend", backend, "--dtype", "f32",
+             "--quantization", scheme, "--prompt", "a fox", "--seed", "3", "--steps", "1",
+             "--width", "32", "--height", "32", "--max-sequence-length", "16",
+             "--output", str(images[-1])],
+            capture_output=True, text=True, timeout=300, check=False, env={**os.environ, **ENV})
+        assert done.returncode == 0, done.stderr
+        assert not [line for line in done.stderr.splitlines() if line.startswith("[")]
+    cuda, cpu = (numpy.asarray(Image.open(path), dtype=float) for path in images)
+    assert abs(cuda - cpu).max() <= 1
+    assert cuda.std() > 5
 
 
 @pytest.mark.parametrize("arguments, text", [

@@ -75,6 +75,7 @@ static void gpus_are_counted_and_numbered(void **state)
     assert_int_equal(o.backend.device_id, 2);
     options_free(&o);
     refuse((const char *[MAX_WORDS]){"--num-gpus", "65"}, "--num-gpus", "65");
+    refuse((const char *[MAX_WORDS]){"--ulysses-degree", "2"}, "--ulysses-degree", "--num-gpus 2");
 }
 
 static void no_gpu_means_the_cpu(void **state)
