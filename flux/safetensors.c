@@ -323,3 +323,23 @@ bool safetensors_find(const struct safetensors *s, const char *name, struct tens
     *out = tensor_make((void *)(uintptr_t)e->data, (enum dtype)dtype, shape);
     return true;
 }
+
+bool safetensors_raw(const struct safetensors *s, size_t index, struct safetensors_raw *out,
+                     struct error *err)
+{
+    const struct entry *e = &s->entries[index];
+    if (e->rank < 0) {
+        return fail(err, ERR_INVALID, "%s: more than %d axes", e->name, TENSOR_MAX_RANK);
+    }
+    *out = (struct safetensors_raw){.name = e->name,
+                                    .type = e->type,
+                                    .type_bytes = TYPES[type_index(e->type)].bytes,
+                                    .rank = e->rank,
+                                    .data = e->data};
+    out->bytes = out->type_bytes;
+    for (int i = 0; i < e->rank; i++) {
+        out->dims[i] = e->dims[i];
+        out->bytes *= (size_t)e->dims[i];
+    }
+    return true;
+}

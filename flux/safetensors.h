@@ -27,3 +27,17 @@ const char *safetensors_name(const struct safetensors *s, size_t index); /* sort
  * ERR_INVALID for other types. */
 bool safetensors_find(const struct safetensors *s, const char *name, struct tensor *out,
                       struct error *err);
+
+/* A tensor as it lies in the file, of any type that the format has. */
+struct safetensors_raw {
+    const char *name, *type; /* of the set; "F32", ... */
+    size_t type_bytes;
+    int rank; /* 0: a scalar */
+    int64_t dims[TENSOR_MAX_RANK];
+    const void *data;
+    size_t bytes;
+};
+
+/* The index-th by name; fails when it has more axes than a tensor can have. */
+bool safetensors_raw(const struct safetensors *s, size_t index, struct safetensors_raw *out,
+                     struct error *err);

@@ -5,6 +5,7 @@
 int command_serve(int argc, char **argv, int first);
 int command_generate(int argc, char **argv, int first);
 int command_plan(int argc, char **argv, int first);
+int command_quantize(int argc, char **argv, int first);
 int command_tokenize(int argc, char **argv, int first);
 int command_selftest(int argc, char **argv, int first);
 int command_bench_ops(int argc, char **argv, int first);

@@ -17,6 +17,7 @@ static const struct command {
     {"serve", command_serve, "serve a pipeline over HTTP (the default)"},
     {"generate", command_generate, "make images without HTTP"},
     {"plan", command_plan, "print what a model needs: parameters, FLOPs, memory"},
+    {"quantize", command_quantize, "write a model folder with int8, fp8 or 4-bit weights"},
     {"tokenize", command_tokenize, "print the token ids of texts"},
     {"download", hub_download_command, "fetch a model into the cache"},
     {"selftest", command_selftest, "compare a CUDA device with the CPU, operation by operation"},
