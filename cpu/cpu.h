@@ -28,3 +28,5 @@ bool cpu_open(struct backend **out, const struct cpu_options *options, struct er
 /* What the arithmetic units give at best: operations per second (a multiply-add is two) of all
  * threads together on registers alone, in our kernels' instruction set. Takes about `seconds`. */
 double cpu_peak_flops(struct backend *b, double seconds);
+
+int cpu_threads(struct backend *b);

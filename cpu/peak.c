@@ -20,3 +20,5 @@ double cpu_peak_flops(struct backend *b, double seconds)
     (void)use;
     return 2.0 * (double)done * (double)*cpu->kernels->peak_lanes / elapsed;
 }
+
+int cpu_threads(struct backend *b) { return cpu_of(b)->threads; }

@@ -286,6 +286,25 @@ static struct json *weight_files(const char *dir, const char *base, struct error
     return ok ? files : NULL;
 }
 
+/* The list of files, unless readers find the only one by its name. */
+static bool write_index(const struct job *j, const char *base, struct error *err)
+{
+    char *single = xasprintf("%s/%s.safetensors", j->folder, base);
+    char *name = xasprintf("%s.safetensors.index.json", base);
+    bool ok = file_exists(single);
+    if (!ok) {
+        struct json *index = json_new_object(), *metadata = json_new_object();
+        json_set(metadata, "total_size", json_new_int(j->total_size));
+        json_set(index, "metadata", metadata);
+        json_set(index, "weight_map", json_copy(j->map));
+        ok = write_json(j->folder, name, index, err);
+        json_free(index);
+    }
+    free(single);
+    free(name);
+    return ok;
+}
+
 /* to: the new model folder, or NULL to measure; *bytes gains what the part takes. */
 static bool convert_part(const struct quantise_folder *q, struct quantise_report *report,
                          enum part part, const char *to, uint64_t *bytes, struct error *err)
@@ -300,16 +319,7 @@ static bool convert_part(const struct quantise_folder *q, struct quantise_report
         ok = convert(&j, path, json_string(e), err);
         free(path);
     }
-    if (ok && folder != NULL && json_size(files) > 1) {
-        struct json *index = json_new_object(), *metadata = json_new_object();
-        char *name = xasprintf("%s.safetensors.index.json", part_base(part));
-        json_set(metadata, "total_size", json_new_int(j.total_size));
-        json_set(index, "metadata", metadata);
-        json_set(index, "weight_map", json_copy(j.map));
-        ok = write_json(folder, name, index, err);
-        json_free(index);
-        free(name);
-    }
+    ok = ok && (folder == NULL || write_index(&j, part_base(part), err));
     ok = ok && (folder == NULL || write_config(&j, from, err));
     *bytes += (uint64_t)j.total_size;
     json_free(files);

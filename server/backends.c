@@ -98,3 +98,5 @@ struct memory_room backends_room(struct backend *b)
                                 .takes_quantised = b->takes_quantised,
                                 .compute = b->compute};
 }
+
+int backends_threads(struct backend *b) { return strcmp(b->name, "cpu") == 0 ? cpu_threads(b) : 1; }

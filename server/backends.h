@@ -29,9 +29,12 @@ bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct 
 /* After a failed run: will nothing work on its device until the process starts anew? */
 bool backends_is_lost(struct backend *b);
 
-/* Measured f32 operations per second of all threads, the best tenth of that many seconds: others may
- * want the processor too. 0 for devices, whose peak nothing measures. */
+/* Measured f32 operations per second of all threads, the best tenth of that many seconds: others
+ * may want the processor too. 0 for devices, whose peak nothing measures. */
 double backends_peak_flops(struct backend *b, double seconds);
+
+/* Threads that compute; 1 for devices. */
+int backends_threads(struct backend *b);
 
 /* How much memory it has for a model now. */
 struct memory_room backends_room(struct backend *b);

@@ -2,12 +2,20 @@
 #include "server/flops_report.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "server/backends.h"
 
 enum { CLIP, T5, TRANSFORMER, VAE };
 
 static const double PEAK_SECONDS = 0.5;
+
+double flops_report_cpu_s(void)
+{
+    struct timespec now = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
 
 static void print_stage(const char *name, double flops, double seconds, double peak)
 {
@@ -46,9 +54,13 @@ bool flops_report(const char *model, const struct flux_load *load, const struct 
     print_stage("denoise", denoise, denoise_s, peak);
     print_stage("vae", vae, result->vae_s, peak);
     print_stage("all", text + denoise + vae, result->total_s, peak);
-    fprintf(stderr, "processor time %.3f s\n", cpu_s);
-    if (peak > 0)
-        fprintf(stderr, "measured peak %.1f GFLOP/s: f32 multiply-adds in registers, all threads\n",
-                peak / 1e9);
+    if (peak > 0 && cpu_s > 0) {
+        double rate = (text + denoise + vae) / cpu_s, core = peak / backends_threads(b);
+        fprintf(stderr, "measured peak %.1f GFLOP/s: f32 multiply-adds in registers\n", peak / 1e9);
+        fprintf(stderr,
+                "per second of processor time, %.3f s in all: %.1f GFLOP/s, %.1f %% of a thread's "
+                "share of the peak\n",
+                cpu_s, rate / 1e9, 100 * rate / core);
+    }
     return true;
 }

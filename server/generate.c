@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "base/args.h"
 #include "base/log.h"
@@ -151,21 +150,14 @@ static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
     return !interrupt_came(r->interrupt);
 }
 
-static double processor_seconds(void)
-{
-    struct timespec now = {0};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static bool compute(struct run *r, const struct flux_spec *spec, struct error *err)
 {
     struct flux_hooks hooks = {.ctx = r, .may_continue = may_continue};
     if (r->options.dump_path)
         hooks.dump = r->dump = flux_dump_new();
-    double start_s = processor_seconds();
+    double start_s = flops_report_cpu_s();
     bool ok = flux_generate(r->model, spec, &hooks, &r->result, err);
-    r->cpu_s = processor_seconds() - start_s;
+    r->cpu_s = flops_report_cpu_s() - start_s;
     return ok;
 }
 
