@@ -137,7 +137,8 @@ static void print_table(const char *dir, const struct flux_plan_query *q, const 
     for (int i = 0; i < N_PARTS; i++) {
         print_row(p->parts[i].name, p->parts[i].n_parameters, p->parts[i].weight_bytes);
         print_flops(p->parts[i].flops);
-        printf("\n");
+        enum quant quant = p->parts[i].quant;
+        printf("%s%s\n", quant ? "  " : "", quant ? dtype_name(quant_dtype(quant)) : "");
     }
     print_row("all", p->n_parameters, p->weight_bytes);
     printf("\n\nper step           ");
@@ -163,6 +164,9 @@ static void print_json(const struct flux_plan_query *q, const struct flux_plan *
         json_set(part, "parameters", json_new_int(p->parts[i].n_parameters));
         json_set(part, "weight_bytes", json_new_int((int64_t)p->parts[i].weight_bytes));
         json_set(part, "weight_dtype", json_new_string(dtype_name(p->parts[i].dtype)));
+        if (p->parts[i].quant != QUANT_NONE)
+            json_set(part, "quantization",
+                     json_new_string(dtype_name(quant_dtype(p->parts[i].quant))));
         json_set(part, "flops", json_new_double(p->parts[i].flops));
         json_set(parts, p->parts[i].name, part);
     }

@@ -252,7 +252,9 @@ void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *qu
         size_t bytes = plan_fit_device_bytes(part, query->compute);
         bool is_narrowed = part->weight_bytes != plan_fit_weight_bytes(part, query->compute);
         char note[96];
-        int n = snprintf(note, sizeof note, "%s; alone with scratch: %s",
+        int n = snprintf(note, sizeof note, "%s%s%s; alone with scratch: %s",
+                         part->quant ? dtype_name(quant_dtype(part->quant)) : "",
+                         part->quant ? ", the rest " : "",
                          dtype_name(is_narrowed ? query->compute : part->dtype),
                          bytes + plan->scratch_bytes <= fit->device_bytes ? "fits" : "too large");
         if (part->streamed_bytes)
@@ -272,6 +274,12 @@ void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *qu
     for (int i = 0; i < fit->n_remedies; i++) {
         printf("would fit with     %s (%.2f GiB)\n", fit->remedies[i].options,
                gib(fit->remedies[i].total_bytes));
+    }
+    for (int i = 0; i < fit->n_remedies; i++) {
+        if (strstr(fit->remedies[i].options, "--quantization")) {
+            printf("quantised weights are for the CPU\n");
+            break;
+        }
     }
     if (fit->n_remedies == 0) {
         printf("no option makes it fit: all parts stay in memory while the model is open\n");

@@ -255,6 +255,32 @@ static void bad_wishes_are_refused_by_name(void **state)
     folder_delete(place);
 }
 
+/* As the cuda back end does: said before anything is loaded, by the config or by the file. */
+static void a_back_end_that_takes_floats_alone_refuses(void **state)
+{
+    (void)state;
+    char *place = folder_new(), *to = xasprintf("%s/out", place);
+    struct quantise_report report;
+    struct error err = {0}, at_load = {0}, stored = {0}, silent = {0};
+    struct backend *b = open_cpu(1);
+    struct flux *f = NULL;
+    b->takes_quantised = false;
+    assert_false(flux_open_as(&f, b, MODEL, &(struct flux_load){.quant = QUANT_Q4}, &at_load));
+    assert_string_equal(at_load.field, "quantization");
+    assert_non_null(strstr(at_load.text, "--backend cpu takes quantised ones"));
+    assert_true(convert(MODEL, to, QUANT_INT8, &report, &err));
+    quantise_report_free(&report);
+    assert_false(flux_open(&f, b, to, &stored));
+    assert_non_null(strstr(stored.text, "quantization int8: the cpu back end"));
+    folder_edit(to, "transformer/config.json", "quantization_config", "other");
+    folder_edit(to, "text_encoder_2/config.json", "quantization_config", "other");
+    assert_false(flux_open(&f, b, to, &silent));
+    assert_non_null(strstr(silent.text, "is quantised as int8"));
+    backend_close(b);
+    free(to);
+    folder_delete(place);
+}
+
 static void foreign_schemes_are_refused_by_name(void **state)
 {
     (void)state;
@@ -290,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_written_model_is_the_one_quantised_at_load),
         cmocka_unit_test(shards_and_their_index_are_kept),
         cmocka_unit_test(bad_wishes_are_refused_by_name),
+        cmocka_unit_test(a_back_end_that_takes_floats_alone_refuses),
         cmocka_unit_test(foreign_schemes_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
