@@ -85,7 +85,8 @@ static bool check_schedule(struct options *o, struct error *err)
     static const char *const OFFSETS[] = {"--fixed-schedule-auto-offset",
                                           "--fixed-schedule-start-offset",
                                           "--fixed-schedule-end-offset"};
-    static const char *const OTHER_LOADS[] = {"--request-rate", "--num-conversations"};
+    static const char *const OTHER_LOADS[] = {"--request-rate", "--num-conversations",
+                                              "--dataset-sampling-strategy"};
     bool has_start = options_given(o, "--fixed-schedule-start-offset");
     bool has_end = options_given(o, "--fixed-schedule-end-offset");
     bool is_implied = o->dataset_format == PROMPTS_MOONCAKE && !o->no_fixed_schedule &&
@@ -204,8 +205,9 @@ static bool check_users(const struct options *o, struct error *err)
     static const char *const PARTS[] = {"--num-users", "--session-turns-mean",
                                         "--session-turns-stddev"};
     static const char *const OTHERS[] = {
-        "--request-rate",   "--concurrency",        "--input-file",      "--num-conversations",
-        "--fixed-schedule", "--arrival-smoothness", "--warmup-duration", "--warmup-request-count"};
+        "--request-rate",      "--concurrency",          "--input-file",
+        "--num-conversations", "--fixed-schedule",       "--arrival-smoothness",
+        "--warmup-duration",   "--warmup-request-count", "--dataset-sampling-strategy"};
     bool has_users = options_given(o, "--user-centric-rate");
     for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) {
         if (!has_users && options_given(o, PARTS[i]))

@@ -50,8 +50,9 @@ struct run {
     struct load_phase phases[MAX_PHASES];
 
     /* the load thread's */
-    int phase;     /* index of the current one */
-    size_t n_made; /* requests of all phases: prompts go on where the warm-up left off */
+    int phase;             /* index of the current one */
+    size_t n_made;         /* requests of all phases: prompts go on where the warm-up left off */
+    struct random sampler; /* --dataset-sampling-strategy random */
     struct random cancellation; /* which ones of the measurement are hung up on purpose */
     struct error error;
 
@@ -73,13 +74,19 @@ static int64_t to_ns(double seconds)
 
 /* ---- the load thread ------------------------------------------------------------------------ */
 
+static size_t next_entry(struct run *run)
+{
+    size_t n = run->data.prompts.n_entries;
+    return run->options.sampling ? random_below(&run->sampler, n) : run->n_made % n;
+}
+
 static struct record *make_record(void *self, int64_t i)
 {
     struct run *run = self;
     const struct schedule *schedule = &run->data.schedule;
     struct record *r = xcalloc(1, sizeof *r);
     bool is_scheduled = schedule->n > 0 && !run->report.phases[run->phase].is_warmup;
-    r->entry = is_scheduled ? schedule->entry[i] : run->n_made % run->data.prompts.n_entries;
+    r->entry = is_scheduled ? schedule->entry[i] : next_entry(run);
     r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
@@ -297,6 +304,7 @@ static bool set_up(struct run *run, struct error *err)
     run->report.unix_offset_ns = clock_unix_ns() - clock_now_ns();
     random_hex(run->report.benchmark_id, sizeof run->report.benchmark_id - 1);
     plan_phases(run);
+    random_init(&run->sampler, o->seed, "dataset.sampler.random");
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
                                 .is_pooled = o->connection_reuse == 0,

@@ -92,6 +92,8 @@ static struct json *dataset_of(const struct options *o)
         put_string(set, "path", o->input_file);
         put_string(set, "format", prompts_format_name((enum prompts_format)o->dataset_format));
     }
+    if (options_given(o, "--dataset-sampling-strategy"))
+        put_string(set, "sampling", o->sampling ? "random" : "sequential");
     if (options_given(o, "--request-count") || o->n_prompts > 0 || o->n_conversations > 0)
         json_set(set, "entries", json_new_int(o->n_entries));
     if (o->has_seed)

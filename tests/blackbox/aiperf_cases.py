@@ -121,6 +121,8 @@ COMBINATIONS = {
     "trace": Case("--random-seed", "1", rows=TRACE, kind="mooncake_trace"),
     "trace_without_its_times": Case("--no-fixed-schedule", "--request-count", "5", rows=TRACE,
                                     kind="mooncake_trace"),
+    "random_sampling": Case("--dataset-sampling-strategy", "random", "--random-seed", "4",
+                            "--request-count", "7", "--warmup-request-count", "2"),
     "pool": Case("--random-seed", "5", "--request-count", "7", kind="random_pool"),
     "pool_of_conversations": Case("--random-seed", "5", "--request-count", "7",
                                   "--num-conversations", "4", kind="random_pool"),

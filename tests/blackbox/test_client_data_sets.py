@@ -183,6 +183,17 @@ def test_a_pool_is_drawn_from_as_aiperf_does(tmp_path, args, n_drawn, n_sent):
     assert run.json()["input_config"]["datasets"][0]["entries"] == n_drawn
 
 
+def test_rows_are_chosen_at_random_as_aiperf_does(tmp_path):
+    digest = hashlib.sha256(b"4:dataset.sampler.random").digest()
+    stream = random.Random(int.from_bytes(digest[:8], "big"))
+    rows = ["one", "two", "three"]
+    with FakeServer() as server:
+        run = run_rows(server.url, tmp_path, [{"text": t} for t in rows], "--random-seed", "4",
+                       "--dataset-sampling-strategy", "random", "--request-count", "9")
+    assert run.code == 0, run.err
+    assert sent(server) == [stream.choice(rows) for _ in range(9)]
+
+
 # ---- made-up prompts ----------------------------------------------------------------------------
 
 def test_lengths_are_those_that_aiperf_draws(tmp_path):
@@ -217,6 +228,10 @@ def test_lengths_are_those_that_aiperf_draws(tmp_path):
     (ROWS, ["--fixed-schedule", "--fixed-schedule-start-offset", "2",
             "--fixed-schedule-auto-offset"], "single_turn", "one of them is enough"),
     (ROWS, ["--fixed-schedule-end-offset", "1"], "single_turn", "needs --fixed-schedule"),
+    (ROWS, ["--fixed-schedule", "--dataset-sampling-strategy", "random"], "single_turn",
+     "--dataset-sampling-strategy: does not go with --fixed-schedule"),
+    (ROWS, ["--dataset-sampling-strategy", "shuffle"], "single_turn",
+     "--dataset-sampling-strategy is 'shuffle'"),
     (ROWS, ["--fixed-schedule", "--request-rate", "5"], "single_turn",
      "--request-rate: does not go with --fixed-schedule"),
     (TRACE, ["--request-rate", "5"], "mooncake_trace", "--no-fixed-schedule leaves them out"),
