@@ -4,6 +4,7 @@
 
 #include "base/args.h"
 #include "client/ab.h"
+#include "client/calibrate.h"
 #include "client/capacity.h"
 #include "client/compare.h"
 #include "client/determinism.h"
@@ -27,6 +28,7 @@ static void print_help(void)
          "  sweep            make a run at every combination of values of options\n"
          "  capacity         find the highest load at which objectives hold\n"
          "  determinism      tell whether the same seed gives the same pictures\n"
+         "  calibrate        measure the client itself: its error and its ceiling\n"
          "  compare          tell whether a run is slower than another, and how sure that is\n"
          "  plot             draw the report of a run again from its files\n"
          "  extract-images   write the pictures of a raw export to files\n"
@@ -136,6 +138,7 @@ static const struct {
     {"sweep", sweep_main, sweep_help},
     {"capacity", capacity_main, capacity_help},
     {"determinism", determinism_main, determinism_help},
+    {"calibrate", calibrate_main, calibrate_help},
     {"compare", compare_main, compare_help},
     {"plot", report_html_plot_main, report_html_plot_help},
 };

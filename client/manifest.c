@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/calibrate.h"
 #include "client/random.h"
 
 #define MAX_FILE 65536 /* of what is read under /proc and /sys */
@@ -120,6 +121,8 @@ void manifest_print(struct buf *out, const struct report *r, const struct prompt
     json_set(root, "data_set", data_set_of(prompts));
     json_set(root, "server", server_of(r));
     json_set(root, "host", host_of());
+    if (r->calibration)
+        json_set(root, "calibration", calibrate_json(r->calibration));
     json_set(root, "config", config_of(r));
     json_print(out, root, 2);
     buf_putc(out, '\n');
@@ -130,9 +133,9 @@ void manifest_print(struct buf *out, const struct report *r, const struct prompt
 
 static bool is_volatile(const char *path)
 {
-    static const char *const PATHS[] = {"benchmark_id",    "start_time",     "command",
-                                        "host.name",       "config.runtime", "config.logging",
-                                        "config.artifacts"};
+    static const char *const PATHS[] = {"benchmark_id",   "start_time",      "command",
+                                        "calibration",    "host.name",       "config.runtime",
+                                        "config.logging", "config.artifacts"};
     for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++) {
         if (strcmp(path, PATHS[i]) == 0)
             return true;

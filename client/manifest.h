@@ -16,7 +16,7 @@ void manifest_print(struct buf *out, const struct report *r, const struct prompt
 typedef void (*manifest_differ_fn)(void *self, const char *path, const char *a, const char *b);
 
 /* Compare what must be equal for two runs to be comparable: all but names, moments and places
- * (benchmark_id, start_time, command, host.name, config.artifacts, config.runtime,
+ * (benchmark_id, start_time, command, calibration, host.name, config.artifacts, config.runtime,
  * config.logging). */
 void manifest_compare(const struct json *a, const struct json *b, manifest_differ_fn differ,
                       void *self);

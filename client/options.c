@@ -21,6 +21,7 @@
 static const struct options DEFAULTS = {
     .endpoint_type = "image_generation",
     .request_timeout_s = 21600,
+    .n_workers = 1,
     .wait_mode = WAIT_INFERENCE,
     .wait_interval_s = 5,
     .isl_mean = 550,

@@ -28,7 +28,9 @@ struct options {
     const char *api_key;
     double request_timeout_s;
     int connection_reuse; /* 0 pooled, 1 never, 2 sticky-user-sessions */
-    int http_version;     /* 0: 1.1, 1: 2 */
+    int64_t n_workers;
+    bool no_calibration;
+    int http_version; /* 0: 1.1, 1: 2 */
     const char *tls_ca_file;
     bool tls_insecure;
     double wait_timeout_s, wait_interval_s;

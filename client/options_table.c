@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "client/options.h"
+#include "client/workers.h"
 
 #define AT(field) offsetof(struct options, field)
 #define COUNT_MAX 1e9
@@ -31,6 +32,10 @@ const struct option OPTIONS[] = {
      .help = "pooled (default) keeps connections alive; never and sticky-user-sessions make one per request"},
     {"--http-version", NULL, "V", ARG_CHOICE, AT(http_version), .choices = "1.1|2",
      .help = "1.1 (default) or 2: requests share a connection; without https the server must expect it"},
+    {"--workers-max", "--max-workers", "N", ARG_INT, AT(n_workers), 1, WORKERS_MAX,
+     .help = "event loops that send, each a thread; at most one a slot; default 1"},
+    {"--no-calibration", NULL, NULL, ARG_FLAG, AT(no_calibration),
+     .help = "do not measure the client itself before the run"},
     {"--tls-ca-file", NULL, "PATH", ARG_STRING, AT(tls_ca_file),
      .help = "certificates (PEM) that the server's must be signed by; default: those of the system"},
     {"--tls-insecure", NULL, NULL, ARG_FLAG, AT(tls_insecure),
@@ -234,8 +239,6 @@ static const char *const UNSUPPORTED[] = {
     "--video-",
     "--wandb-",
     "--warmup-prefill-",
-    "--workers-max",
-    "--max-workers",
 };
 
 const char *options_unsupported(const char *word, size_t size)

@@ -24,16 +24,18 @@
 
 #include "base/clock.h"
 #include "client/artifacts.h"
+#include "client/calibrate.h"
 #include "client/data_set.h"
 #include "client/display.h"
-#include "client/http.h"
 #include "client/insight.h"
 #include "client/profile_end.h"
 #include "client/records.h"
 #include "client/wait.h"
+#include "client/workers.h"
 
 #define MAX_PHASES 2
 #define POOL_CONNECTIONS 2500 /* as AIPerf's */
+#define OTHER_FILES 64        /* than connections */
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
 
@@ -41,7 +43,8 @@ struct run {
     struct options options;
     struct data_set data;
     struct artifacts artifacts;
-    struct http *http;
+    struct workers *workers;
+    struct calibration calibration;
     struct transport transport;
     struct records *records;
     struct report report;
@@ -296,6 +299,48 @@ static bool open_records(struct run *run, struct error *err)
     return records_open(&run->records, &options, err);
 }
 
+/* Each connection is an open file: those of --concurrency must fit the system's limit. */
+static bool check_file_limit(const struct options *o, struct error *err)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (rlim_t)o->concurrency + OTHER_FILES <= limit.rlim_cur)
+        return true;
+    return fail_field(err, "--concurrency",
+                      "--concurrency %" PRId64 " needs %" PRId64
+                      " open files; the system's limit is %llu (ulimit -Hn)",
+                      o->concurrency, o->concurrency + OTHER_FILES,
+                      (unsigned long long)limit.rlim_cur);
+}
+
+static bool open_workers(struct run *run, struct error *err)
+{
+    const struct options *o = &run->options;
+    int64_t n = o->n_workers;
+    n = o->concurrency > 0 && n > o->concurrency ? o->concurrency : n;
+    long n_pooled = (long)(o->concurrency / n + 1);
+    struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
+                                .is_pooled = o->connection_reuse == 0,
+                                .max_connections =
+                                    n_pooled > POOL_CONNECTIONS ? n_pooled : POOL_CONNECTIONS};
+    return check_file_limit(o, err) &&
+           workers_open(&run->workers, (size_t)n, &o->target, &http, err);
+}
+
+/* A client that can't be measured is no reason not to run. */
+static void calibrate(struct run *run)
+{
+    struct calibrate_plan plan = CALIBRATE_SHORT;
+    struct error err = {0};
+    if (run->options.no_calibration)
+        return;
+    plan.n_workers = (size_t)run->options.n_workers;
+    if (calibrate_run(&run->calibration, &plan, &err))
+        run->report.calibration = &run->calibration;
+    else
+        log_warning("%s", err.text);
+}
+
 static bool set_up(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
@@ -306,15 +351,12 @@ static bool set_up(struct run *run, struct error *err)
     plan_phases(run);
     random_init(&run->sampler, o->seed, "dataset.sampler.random");
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
-    struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
-                                .is_pooled = o->connection_reuse == 0,
-                                .max_connections = POOL_CONNECTIONS};
     if (!data_set_open(&run->data, o, err))
         return false;
     if (run->data.schedule.n > 0)
         plan_schedule(run);
-    return artifacts_open(&run->artifacts, o, &run->data.prompts, err) &&
-           http_open(&run->http, &o->target, &http, err) && open_records(run, err);
+    return artifacts_open(&run->artifacts, o, &run->data.prompts, err) && open_workers(run, err) &&
+           open_records(run, err);
 }
 
 /* One descriptor per connection: take as many as the system allows. */
@@ -334,7 +376,7 @@ static bool execute(struct run *run, const sigset_t *signals, struct error *err)
     pthread_t load;
     struct display display;
     run->main_thread = pthread_self();
-    run->transport = http_transport(run->http);
+    run->transport = workers_transport(run->workers);
     atomic_store(&run->shown_phase, -1);
     run->telemetry = telemetry_open(&run->options);
     if (!telemetry_start(run->telemetry, err))
@@ -394,6 +436,7 @@ static int run_profile(struct run *run, struct error *err)
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before the first thread: all inherit it */
     if (!set_up(run, err))
         return fail_run(err);
+    calibrate(run);
     bool ok = execute(run, &signals, err);
     if (ok && run->error.code != ERR_NONE) /* the server never became ready */
         return fail_run(&run->error);
@@ -432,7 +475,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         telemetry_close(run->telemetry);
         records_close(run->records);
         live_close(&run->live);
-        http_close(run->http);
+        workers_close(run->workers);
         artifacts_close(&run->artifacts);
         data_set_close(&run->data);
         http_teardown();

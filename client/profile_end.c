@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "client/artifacts_telemetry.h"
+#include "client/calibrate.h"
 #include "client/insight.h"
 
 void profile_end_print(const struct artifacts *a, const struct report *report,
@@ -16,6 +17,12 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
     fputs(console->data, stdout);
     printf("\n\nCLI Command: %s\n", report->options->cli_command);
     printf("Benchmark Duration: %.2f sec\n", duration ? duration->stats.avg : 0);
+    if (report->calibration) {
+        struct buf line = {0};
+        calibrate_print(&line, report->calibration);
+        printf("Client: %s\n", line.data);
+        buf_free(&line);
+    }
     printf("CSV Export: %s\nJSON Export: %s\n", a->csv, a->json);
     if (report->options->slice_s > 0)
         printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", a->slices_csv,

@@ -97,8 +97,11 @@ struct record {
     uint8_t (*digests)[SHA256_SIZE]; /* owned, of their files */
     void *transport;                 /* the transport's own state while in flight */
     size_t slot;                     /* where load keeps it while in flight */
+    int worker;                      /* whose it is (workers.h) or RECORD_NO_WORKER */
     struct record *next;             /* in a queue */
 };
+
+#define RECORD_NO_WORKER (-1)
 
 /* What is left of a record for the reports (kept.h): its first bytes. */
 #define RECORD_KEPT_BYTES offsetof(struct record, request_id)

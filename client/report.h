@@ -19,6 +19,8 @@ struct report_failure {
     size_t count;
 };
 
+struct calibration;
+
 struct report_phase {
     const char *name; /* "profiling" or "warmup" */
     bool is_warmup;
@@ -47,6 +49,7 @@ struct insight;   /* client/insight.h */
 
 struct report {
     const struct options *options;
+    const struct calibration *calibration; /* NULL: not measured; owned by profile */
     char benchmark_id[13];
     const char *server_build, *served_model; /* owned by records; NULL: not told */
     int64_t unix_offset_ns;
