@@ -2,8 +2,8 @@
  * times rise with the order of arrival, also when slots are few (request k starts when it has
  * arrived and request k - n_slots is done).
  *
- * The delay that is told lies between two readings of the clock: right after the last bytes of the
- * request were read, right before the answer is written. A timer descriptor ends the wait. */
+ * The delay that is told begins when the last bytes of the request reached the system (it stamps
+ * them) and ends right before the answer is written. A timer descriptor ends the wait. */
 #include "client/loopback_server.h"
 
 #include <errno.h>
@@ -115,6 +115,7 @@ static void accept_all(struct loopback *s)
     while ((fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         int yes = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &yes, sizeof yes);
         struct connection *c = xcalloc(1, sizeof *c);
         c->fd = fd;
         c->next = s->connections;
@@ -221,7 +222,6 @@ static void wait_for_due(struct loopback *s, struct connection *c)
 static bool begin_requests(struct loopback *s, struct connection *c)
 {
     while (c->request_bytes == 0 && (c->request_bytes = request_size(&c->in)) > 0) {
-        c->arrived_ns = clock_now_ns();
         if (s->options.delay_ns > 0)
             wait_for_due(s, c);
         else if (!answer(s, c))
@@ -242,13 +242,34 @@ static void answer_due(struct loopback *s)
     set_timer(s);
 }
 
+/* When the bytes just read reached the system, on the monotonic clock: this program's own waking up
+ * is no part of the way to it. */
+static int64_t arrival_ns(struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        struct timespec at;
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+            continue;
+        memcpy(&at, CMSG_DATA(c), sizeof at);
+        int64_t ago_ns = clock_unix_ns() - ((int64_t)at.tv_sec * NS_PER_S + at.tv_nsec);
+        return clock_now_ns() - (ago_ns > 0 ? ago_ns : 0);
+    }
+    return clock_now_ns();
+}
+
 static bool read_all(struct connection *c)
 {
     for (;;) {
-        char *to = buf_reserve(&c->in, READ_BYTES);
-        ssize_t n = recv(c->fd, to, READ_BYTES, 0);
+        char control[CMSG_SPACE(sizeof(struct timespec))];
+        struct iovec part = {buf_reserve(&c->in, READ_BYTES), READ_BYTES};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        ssize_t n = recvmsg(c->fd, &message, 0);
         if (n <= 0)
             return n < 0 && errno == EAGAIN;
+        c->arrived_ns = arrival_ns(&message);
         c->in.size += (size_t)n;
         if (n < READ_BYTES)
             return true;

@@ -204,7 +204,7 @@ def test_wrong_usage_is_exit_code_2_and_names_the_option(tmp_path, args, why):
 
 @pytest.mark.parametrize("option", [
     "--streaming", "--output-tokens-mean", "--num-profile-runs", "--image-source", "--config",
-    "--export-http-trace", "--workers-max", "--search-space"])
+    "--export-http-trace", "--search-space"])
 def test_unsupported_option_of_aiperf_is_named(tmp_path, option):
     run = fluxperf("profile", "--model", "m", option, "1", cwd=tmp_path)
     assert run.code == 2 and f"{option} is an option of AIPerf that" in run.err
