@@ -120,36 +120,44 @@ static bool try_tiles(struct plan_fit *fit, const char *model, const struct flux
     return true;
 }
 
-/* Weights in host memory, the cheaper ways first: one with which the transformer stays on the
- * device, and one with which it doesn't. */
+/* Weights in host memory, added to what is asked for. Of each kind the first way that makes it fit:
+ * the transformer stays on the device, as it is or quantised, or it passes by. */
 static bool try_offload(struct plan_fit *fit, const char *model,
-                        const struct flux_plan_query *query, struct error *err)
+                        const struct flux_plan_query *query, bool may_quantise, struct error *err)
 {
+    enum kind { WHOLE, QUANTISED, PASSING, N_KINDS };
     static const struct {
+        enum kind kind;
         const char *options;
         bool is_text, is_layers;
+        enum quant quant;
         int tile_px;
     } WAYS[] = {
-        {"--text-encoder-cpu-offload", true, false, 0},
-        {"--text-encoder-cpu-offload --vae-tile-size 512", true, false, 512},
-        {"--dit-layerwise-offload", false, true, 0},
-        {"--text-encoder-cpu-offload --dit-layerwise-offload", true, true, 0},
-        {"--text-encoder-cpu-offload --dit-layerwise-offload --vae-tile-size 512", true, true, 512},
+        {WHOLE, "--text-encoder-cpu-offload", true, false, QUANT_NONE, 0},
+        {WHOLE, "--text-encoder-cpu-offload --vae-tile-size 512", true, false, QUANT_NONE, 512},
+        {QUANTISED, "--quantization fp8 --text-encoder-cpu-offload", true, false, QUANT_FP8, 0},
+        {QUANTISED, "--quantization q4 --text-encoder-cpu-offload", true, false, QUANT_Q4, 0},
+        {PASSING, "--dit-layerwise-offload", false, true, QUANT_NONE, 0},
+        {PASSING, "--text-encoder-cpu-offload --dit-layerwise-offload", true, true, QUANT_NONE, 0},
+        {PASSING, "--text-encoder-cpu-offload --dit-layerwise-offload --vae-tile-size 512", true,
+         true, QUANT_NONE, 512},
     };
-    bool is_found[2] = {false, false};
+    bool is_found[N_KINDS] = {[QUANTISED] = !may_quantise};
     for (size_t i = 0; i < sizeof WAYS / sizeof WAYS[0]; i++) {
         struct flux_plan_query q = *query;
         struct error unfit = {0};
         int before = fit->n_remedies;
-        if (is_found[WAYS[i].is_layers])
+        if (is_found[WAYS[i].kind])
             continue;
-        q.load.memory.streams_text_encoders = WAYS[i].is_text;
-        q.load.memory.streams_transformer = WAYS[i].is_layers;
+        q.load.memory.streams_text_encoders |= WAYS[i].is_text;
+        q.load.memory.streams_transformer |= WAYS[i].is_layers;
+        if (WAYS[i].quant != QUANT_NONE)
+            q.load.quant = WAYS[i].quant;
         if (WAYS[i].tile_px)
             q.load.memory.vae_tile_px = WAYS[i].tile_px;
         if (!try_options(fit, model, &q, WAYS[i].options, &unfit) && unfit.code != ERR_INVALID)
             return fail(err, unfit.code, "%s", unfit.text);
-        is_found[WAYS[i].is_layers] = fit->n_remedies > before;
+        is_found[WAYS[i].kind] = fit->n_remedies > before;
     }
     return true;
 }
@@ -194,7 +202,8 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
                          const struct plan_target *target, struct error *err)
 {
     struct flux_plan_query q = *query;
-    if (target->has_host && !try_offload(fit, model, query, err))
+    bool may_quantise = target->takes_quantised && !is_quantised(plan);
+    if (target->has_host && !try_offload(fit, model, query, may_quantise, err))
         return false;
     if (query->compute == DTYPE_F32) {
         q.compute = DTYPE_BF16;
@@ -207,7 +216,7 @@ static bool try_remedies(struct plan_fit *fit, const char *model,
         q.load.quant = (enum quant)i;
         snprintf(options, sizeof options, "--quantization %s",
                  dtype_name(quant_dtype(q.load.quant)));
-        if (is_quantised(plan) || !target->takes_quantised)
+        if (!may_quantise)
             continue;
         if (!try_options(fit, model, &q, options, err))
             return false;

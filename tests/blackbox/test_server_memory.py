@@ -67,6 +67,14 @@ def test_plan_names_options_that_do_make_it_fit(memory):
         assert fit["fits"] and fit["total_bytes"] == remedy["total_bytes"], remedy
 
 
+def test_named_options_add_to_those_that_were_given():
+    model = ("--model-path", DEV, "--device-memory", "8GiB", "--text-encoder-cpu-offload")
+    remedies = {r["options"]: r["total_bytes"] for r in plan(*model)["device_memory"]["would_fit_with"]}
+    total = remedies["--dit-layerwise-offload"]
+    both = plan(*model, "--dit-layerwise-offload")["device_memory"]
+    assert both["fits"] and both["total_bytes"] == total
+
+
 def test_plan_tells_what_is_where():
     done = subprocess.run(
         [FLUXSERVE, "plan", "--model-path", DEV, "--dtype", "bf16", "--device-memory", "24GiB",
@@ -82,12 +90,13 @@ def test_plan_tells_what_is_where():
 
 
 @on_sim
-@pytest.mark.parametrize("options", [TUTORIAL, ["--dit-layerwise-offload"]])
-def test_pictures_do_not_depend_on_where_weights_are(start_server, options):
+@pytest.mark.parametrize("always, options", [
+    ([], TUTORIAL), (["--quantization", "fp8"], ["--dit-layerwise-offload"])])
+def test_pictures_do_not_depend_on_where_weights_are(start_server, always, options):
     wish = {"seed": 5, "size": "32x32", "num_inference_steps": 2, "max_sequence_length": 16}
     answers = []
     for more in ([], options):
-        server = start_server("--backend", "cuda", *more, program=ON_SIM, env=ENV)
+        server = start_server("--backend", "cuda", *always, *more, program=ON_SIM, env=ENV)
         status, _, answer = server.generate(**wish)
         assert status == 200
         answers.append(answer["data"][0]["b64_json"])
@@ -133,7 +142,6 @@ def test_a_device_refuses_at_start_what_it_can_not_hold(vast):
     assert float(needed) == pytest.approx((result["weight_bytes"] + result["scratch_bytes"]) / GIB,
                                           abs=0.06)
     assert float(there) == 16.0  # of the simulated device
-    assert "--quantization" not in complaint  # which it doesn't take
 
 
 @on_sim
