@@ -98,7 +98,7 @@ static void on_sample(void *self, const struct prometheus_sample *s)
     if (!field || (!uuid && !index) || label_of(s, "GPU_I_ID") || d->gpus->n == MAX_GPUS)
         return;
     uuid = gpus_add(d->gpus, uuid ? uuid : index, label_of(s, "modelName"), label_of(s, "Hostname"),
-                    index ? atoi(index) : 0);
+                    index ? (int)(strtol(index, NULL, 10) & 0xffff) : 0);
     gpus_put(d->gpus, uuid, field->tag, s->value * field->dcgm_scale);
     d->n_values++;
 }

@@ -1,7 +1,6 @@
 #include "client/self_load.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
@@ -33,8 +32,9 @@ static void sample_thread(struct timeline *t, const char *id)
     char path[320], line[256], name[32], label[80];
     snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", id);
     read_line(path, line, sizeof line);
-    int64_t run_ns;
-    if (sscanf(line, "%" SCNd64, &run_ns) != 1)
+    char *end;
+    int64_t run_ns = strtoll(line, &end, 10);
+    if (end == line)
         return;
     snprintf(path, sizeof path, "/proc/self/task/%s/comm", id);
     read_line(path, name, sizeof name);
@@ -47,12 +47,12 @@ void self_load_sample(struct timeline *t)
     timeline_begin(t, clock_now_ns());
     timeline_put_one(t, SELF_CPU, NULL, NULL,
                      clock_seconds(clock_read_ns(CLOCK_PROCESS_CPUTIME_ID)));
-    char line[256];
-    long long pages, resident;
-    read_line("/proc/self/statm", line, sizeof line);
-    if (sscanf(line, "%lld %lld", &pages, &resident) == 2)
-        timeline_put_one(t, SELF_MEMORY, NULL, NULL,
-                         (double)resident * (double)sysconf(_SC_PAGESIZE));
+    char line[256], *end;
+    read_line("/proc/self/statm", line, sizeof line); /* size, then resident set, in pages */
+    const char *second = line + strcspn(line, " ");
+    double resident = (double)strtoll(second, &end, 10);
+    if (end != second)
+        timeline_put_one(t, SELF_MEMORY, NULL, NULL, resident * (double)sysconf(_SC_PAGESIZE));
     DIR *tasks = opendir("/proc/self/task");
     for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
         if (entry->d_name[0] != '.')

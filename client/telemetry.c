@@ -22,9 +22,10 @@ struct telemetry_thread {
     bool is_started;
     int64_t interval_ns;
     double idle_s;
-    struct request_headers headers;        /* none */
-    const struct request_connect *connect; /* of the servers under load */
-    struct request_connect plain;          /* of others: HTTP/1.1 */
+    /* servers under load get the headers of the run, others no credentials and HTTP/1.1 */
+    const struct request_target *target;
+    struct request_headers no_headers;
+    struct request_connect plain;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -101,7 +102,7 @@ struct telemetry *telemetry_open(const struct options *o)
     t->thread = xcalloc(1, sizeof *t->thread);
     t->thread->interval_ns = (int64_t)(o->telemetry_interval_s * (double)NS_PER_S);
     t->thread->idle_s = o->idle_power_s;
-    t->thread->connect = &o->target.connect;
+    t->thread->target = &o->target;
     t->thread->plain = o->target.connect;
     t->thread->plain.is_http2 = false;
     bool has_local = false;
@@ -110,7 +111,7 @@ struct telemetry *telemetry_open(const struct options *o)
         has_local = has_local || is_local(o->target.urls[i]);
         request_base(&url, o->target.urls[i]);
         if (!o->no_server_metrics)
-            add(t, TELEMETRY_SERVER, metrics_url(url.data, url.size), false);
+            add(t, TELEMETRY_SERVER, metrics_url(url.data, url.size), false)->is_under_load = true;
         buf_free(&url);
     }
     if (!o->no_server_metrics)
@@ -139,9 +140,10 @@ static bool fetch(struct telemetry *t, struct telemetry_source *s, struct buf *t
                   struct error *err)
 {
     int status = 0;
-    bool is_load_server = s->kind == TELEMETRY_SERVER && !s->is_asked_for;
-    if (!http_fetch(s->url, is_load_server ? t->thread->connect : &t->thread->plain,
-                    &t->thread->headers, NULL, TIMEOUT_MS, &t->thread->cancel, text, &status, err))
+    const struct request_target *target = t->thread->target;
+    if (!http_fetch(s->url, s->is_under_load ? &target->connect : &t->thread->plain,
+                    s->is_under_load ? &target->extra : &t->thread->no_headers, NULL, TIMEOUT_MS,
+                    &t->thread->cancel, text, &status, err))
         return false;
     if (status != 200)
         return fail(err, ERR_NOT_FOUND, "GET %s: status %d", s->url, status);
@@ -159,6 +161,17 @@ static bool is_superfluous(const struct telemetry *t, const struct telemetry_sou
             return true;
     }
     return false;
+}
+
+/* Once for each source. */
+static void note_losses(struct telemetry_source *s)
+{
+    if (!s->was_lossy && s->n_bad_lines > 0)
+        log_debug("%s: %zu lines are not understood", s->url, s->n_bad_lines);
+    if (!s->was_lossy && s->values.n_refused > 0)
+        log_warning("%s has more than %d series: the others are left out", s->url,
+                    TIMELINE_MAX_SERIES);
+    s->was_lossy = s->was_lossy || s->n_bad_lines > 0 || s->values.n_refused > 0;
 }
 
 static bool look(struct telemetry *t, struct telemetry_source *s, struct error *err)
@@ -181,13 +194,14 @@ static bool look(struct telemetry *t, struct telemetry_source *s, struct error *
     pthread_mutex_lock(&t->thread->data);
     if (s->kind == TELEMETRY_SERVER) {
         s->n_bad_lines = timeline_scrape(&s->values, at_ns, text.data ? text.data : "", text.size);
+        note_losses(s);
         n_values = s->values.n_series;
     } else if (s->kind == TELEMETRY_DCGM) {
         n_values = gpus_scrape_dcgm(&s->gpus, at_ns, text.data ? text.data : "", text.size);
     } else {
         n_values = nvml_sample(s->nvml, &s->gpus, at_ns);
     }
-    uint64_t hash = s->kind == TELEMETRY_NVML ? s->hash + 1 : hash_of(text.data, text.size);
+    uint64_t hash = text.data ? hash_of(text.data, text.size) : s->hash + 1;
     if (s->n_looks == 0 || hash != s->hash) {
         s->first_update_ns = s->n_updates++ ? s->first_update_ns : at_ns;
         s->last_update_ns = at_ns;

@@ -16,6 +16,7 @@ struct telemetry_source {
     enum telemetry_kind kind;
     char *url;              /* owned; "pynvml://localhost" for NVML, as AIPerf calls it */
     bool is_asked_for;      /* by an option: its absence is worth a warning */
+    bool is_under_load;     /* a server of --url */
     struct timeline values; /* of a server */
     struct gpus gpus;       /* of the others */
 
@@ -30,7 +31,7 @@ struct telemetry_source {
     uint64_t hash; /* of the last text */
     int n_failed;  /* looks in a row */
     int64_t retry_at_ns;
-    bool is_given_up, was_warned;
+    bool is_given_up, was_warned, was_lossy;
 };
 
 struct telemetry {

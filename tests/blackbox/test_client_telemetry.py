@@ -93,6 +93,27 @@ def test_a_source_that_was_asked_for_is_missed_in_one_line(tmp_path):
     assert "http://127.0.0.1:9/metrics" in lines[0] and "http://127.0.0.1:9/other" in lines[1]
 
 
+def test_credentials_go_to_the_servers_under_load_only(tmp_path):
+    metrics = {"/metrics": text("a 1\n")}
+    with FakeServer(None, metrics) as server, FakeServer(None, metrics) as other:
+        run = profile(server.url, tmp_path, "--request-count", "2", "--api-key", "s3cret", "--header",
+                      "X-Test:1", "--server-metrics", f"{other.url},{server.url}",
+                      "--gpu-telemetry", other.url)
+    assert run.code == 0
+    assert {r.header("authorization") for r in server.scrapes} == {"Bearer s3cret"}
+    assert {r.header("x-test") for r in server.scrapes} == {"1"}
+    assert {r.header("authorization") for r in other.scrapes} == {None}
+    assert {r.header("x-test") for r in other.scrapes} == {None}
+
+
+def test_more_series_than_are_kept_are_told(tmp_path):
+    body = "".join(f'many{{i="{i}"}} 1\n' for i in range(4100))
+    with FakeServer(None, {"/metrics": text(body)}) as server:
+        run = profile(server.url, tmp_path, "--request-count", "2")
+    assert run.code == 0 and run.err.count("has more than 4000 series") == 1
+    assert len(run.json("server_metrics_export.json")["metrics"]["many"]["series"]) == 4000
+
+
 def test_malformed_lines_do_not_spoil_the_others(tmp_path):
     body = "ok 1\nbroken{\nalso{a=\"b} 2\nfine{a=\"b\"} 3\n" + "x" * 70000 + "\n"
     with FakeServer(None, {"/metrics": text(body)}) as server:
