@@ -178,6 +178,19 @@ static bool read_image(const struct json *row, bool takes_images, struct prompts
                : fail_field(err, "image", "field 'image': needs --endpoint-type image_edit");
 }
 
+/* The name becomes part of a header. An empty one is none. */
+static bool read_session(const struct json *row, const char **session, struct error *err)
+{
+    if (!json_read_string(row, "session_id", session, err))
+        return false;
+    for (const char *p = *session; p && *p; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return fail_field(err, "session_id", "session_id has a control character");
+    }
+    *session = *session && **session ? *session : NULL;
+    return true;
+}
+
 static bool read_fields(struct prompts *p, const struct json *row, const char *line, size_t size,
                         enum prompts_format format, bool takes_images, struct error *err)
 {
@@ -185,7 +198,7 @@ static bool read_fields(struct prompts *p, const struct json *row, const char *l
     int64_t n_tokens = 0;
     bool ok = format == PROMPTS_MOONCAKE ? read_trace_text(row, &text, &n_tokens, err)
                                          : read_text(row, &text, err);
-    if (!ok || !json_read_string(row, "session_id", &session, err))
+    if (!ok || !read_session(row, &session, err))
         return false;
     struct prompts_entry *e = prompts_add(p, text ? xstrdup(text) : NULL);
     e->n_tokens = n_tokens;

@@ -55,6 +55,15 @@ def test_rows_are_sent_when_their_timestamps_say(tmp_path):
         {"name": "profiling", "kind": "profiling", "type": "fixed_schedule", "requests": 4}]
 
 
+def test_an_empty_session_is_named_by_us(tmp_path):
+    rows = [{"timestamp": 0, "text": "a", "session_id": ""}, {"timestamp": 1, "text": "b"}]
+    with FakeServer() as server:
+        run = run_rows(server.url, tmp_path, rows, "--fixed-schedule", "--random-seed", "1")
+    assert run.code == 0, run.err
+    assert [r.header("X-Correlation-ID") for r in server.requests] == [
+        "fixed-schedule-session_000000", "fixed-schedule-session_000001"]
+
+
 def test_lag_is_that_beyond_the_least_late_request(tmp_path):
     with FakeServer(lambda i, r: Answer(delay=0.2)) as server:
         run = run_rows(server.url, tmp_path, ROWS, "--fixed-schedule", "--concurrency", "1")
@@ -246,6 +255,8 @@ def test_lengths_are_those_that_aiperf_draws(tmp_path):
     ([{"text": "a", "image": "x.png"}], [], "single_turn", "needs --endpoint-type image_edit"),
     ([{"text": "a", "session_id": "s"}, {"text": "b"}, {"text": "c", "session_id": "s"}], [],
      "single_turn", "rows.jsonl:3: session_id 's' as in line 1: a session of several rows"),
+    ([{"text": "a", "session_id": "s\r\nX-Evil: 1"}], [], "single_turn",
+     "rows.jsonl:1: session_id has a control character"),
     ([{"text": "a"}], [], "sharegpt",
      "must be single_turn, random_pool or mooncake_trace"),
 ])
