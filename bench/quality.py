@@ -27,7 +27,8 @@ import checks  # noqa: E402
 import scenes  # noqa: E402
 
 # What is scored: a name and the server's options.
-VARIANTS = {"f32": ["--dtype", "f32"], "bf16": ["--dtype", "bf16"]}
+VARIANTS = {"f32": ["--dtype", "f32"], "bf16": ["--dtype", "bf16"]} | {
+    scheme: ["--dtype", "f32", "--quantization", scheme] for scheme in ("int8", "fp8", "q4")}
 PROMPTS = ROOT / "bench/quality_prompts.json"
 
 

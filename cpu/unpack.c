@@ -92,8 +92,8 @@ void KERNEL(unpack)(float *to, const struct cpu_panel *panel)
 void KERNEL(unpack_pairs)(void *to, const struct cpu_panel *panel)
 {
     uint32_t *pairs = to;
-    float group[QUANT_GROUP * CPU_PANEL];
-    uint16_t narrow[QUANT_GROUP * CPU_PANEL];
+    float group[QUANT_GROUP * CPU_PANEL] = {0};
+    uint16_t narrow[QUANT_GROUP * CPU_PANEL] = {0};
     for (int64_t first = 0; first < panel->k; first += QUANT_GROUP) {
         int64_t count = min_i64(panel->k - first, QUANT_GROUP);
         unpack_group(group, panel, first, count);

@@ -89,7 +89,7 @@ static bool walk_folder(struct walk *w, const char *name, struct error *err)
     char *path = *name == '\0' ? xstrdup(w->from) : xasprintf("%s/%s", w->from, name);
     DIR *d = opendir(path);
     bool ok = d != NULL || fail(err, ERR_IO, "%s: can't be read: %s", path, strerror(errno));
-    for (struct dirent *e; ok && (e = readdir(d)) != NULL;) {
+    for (struct dirent *e; ok && d != NULL && (e = readdir(d)) != NULL;) {
         char *entry = *name == '\0' ? xstrdup(e->d_name) : xasprintf("%s/%s", name, e->d_name);
         if (e->d_name[0] != '.' && !w->skip(w->ctx, entry)) {
             ok = strlen(entry) < PATH_MAX ? walk_entry(w, entry, err)

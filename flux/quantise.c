@@ -81,3 +81,25 @@ bool quantise_matrix(struct backend *b, struct tensor from, enum quant quant, st
     return fail(err, ERR_INVALID, "row %lld holds NaN or infinity and can't be quantised",
                 (long long)bad);
 }
+
+/* --- in files ---------------------------------------------------------------------------------*/
+
+static const char *const STORED[] = {
+    [QUANT_NONE] = "", [QUANT_INT8] = "I8", [QUANT_FP8] = "F8_E4M3", [QUANT_Q4] = "U8"};
+
+const char *quantise_stored(enum quant quant) { return STORED[quant]; }
+
+const char *quantise_stored_scale(enum quant quant)
+{
+    return quant_scale_dtype(quant_dtype(quant)) == DTYPE_F32 ? "F32" : "BF16";
+}
+
+enum quant quantise_of_stored(const char *type)
+{
+    for (int i = QUANT_INT8; i <= QUANT_Q4; i++) {
+        if (strcmp(STORED[i], type) == 0) {
+            return (enum quant)i;
+        }
+    }
+    return QUANT_NONE;
+}

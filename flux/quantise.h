@@ -32,3 +32,7 @@ bool quantise_matrix(struct backend *b, struct tensor from, enum quant quant, st
 #define QUANTISE_SCALE_SUFFIX "_scale"
 /* The value of quant_method in the part's config. */
 #define QUANTISE_METHOD "fluxbench"
+/* The types of codes and scales in the format's names, and back (QUANT_NONE for others). */
+const char *quantise_stored(enum quant quant);
+const char *quantise_stored_scale(enum quant quant);
+enum quant quantise_of_stored(const char *type);

@@ -110,18 +110,16 @@ static int items_of(const struct quantise_folder *q, const struct safetensors_ra
     if (!is_quantised(q, raw)) {
         return 1;
     }
-    static const char *const TYPES[] = {
-        [QUANT_INT8] = "I8", [QUANT_FP8] = "F8_E4M3", [QUANT_Q4] = "U8"};
     struct tensor t = tensor_make(NULL, quant_dtype(q->quant), SHAPE(raw->dims[0], raw->dims[1]));
     enum dtype scale = quant_scale_dtype(t.dtype);
-    s->type = TYPES[q->quant];
+    s->type = quantise_stored(q->quant);
     s->type_bytes = 1;
     s->dims[1] = quant_code_bytes(t.dtype, t.dims[1]);
     s->bytes = quant_codes_size(t);
     items[1] = (struct item){.scale_name = xasprintf("%s%s", raw->name, QUANTISE_SCALE_SUFFIX)};
     items[1].spec =
         (struct safetensors_spec){.name = items[1].scale_name,
-                                  .type = scale == DTYPE_F32 ? "F32" : "BF16",
+                                  .type = quantise_stored_scale(q->quant),
                                   .type_bytes = dtype_bytes(scale),
                                   .rank = 2,
                                   .dims = {t.dims[0], quant_n_scales(t.dtype, t.dims[1])},

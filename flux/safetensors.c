@@ -33,14 +33,10 @@ static const struct {
     size_t bytes;
     int dtype; /* enum dtype, or -1: can be stored but not used */
 } TYPES[] = {
-    {"F32", 4, DTYPE_F32}, {"BF16", 2, DTYPE_BF16},
-    {"F16", 2, DTYPE_F16}, {"I32", 4, DTYPE_I32},
-    {"U8", 1, DTYPE_U8},   {"F64", 8, -1},
-    {"I64", 8, -1},        {"I16", 2, -1},
-    {"I8", 1, DTYPE_INT8}, {"BOOL", 1, -1},
-    {"U16", 2, -1},        {"U32", 4, -1},
-    {"U64", 8, -1},        {"F8_E4M3", 1, DTYPE_FP8},
-    {"F8_E5M2", 1, -1},
+    {"F32", 4, DTYPE_F32}, {"BF16", 2, DTYPE_BF16}, {"F16", 2, DTYPE_F16}, {"I32", 4, DTYPE_I32},
+    {"U8", 1, DTYPE_U8},   {"F64", 8, -1},          {"I64", 8, -1},        {"I16", 2, -1},
+    {"I8", 1, -1},         {"BOOL", 1, -1},         {"U16", 2, -1},        {"U32", 4, -1},
+    {"U64", 8, -1},        {"F8_E4M3", 1, -1},      {"F8_E5M2", 1, -1},
 };
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0] };
 
@@ -297,13 +293,17 @@ const char *safetensors_name(const struct safetensors *s, size_t index)
     return s->entries[index].name;
 }
 
+static const struct entry *find_entry(const struct safetensors *s, const char *name)
+{
+    struct entry key = {.name = (char *)(uintptr_t)name};
+    return s->n_entries == 0 ? NULL
+                             : bsearch(&key, s->entries, s->n_entries, sizeof key, compare_entries);
+}
+
 bool safetensors_find(const struct safetensors *s, const char *name, struct tensor *out,
                       struct error *err)
 {
-    struct entry key = {.name = (char *)(uintptr_t)name};
-    const struct entry *e =
-        s->n_entries == 0 ? NULL
-                          : bsearch(&key, s->entries, s->n_entries, sizeof key, compare_entries);
+    const struct entry *e = find_entry(s, name);
     if (e == NULL) {
         return fail(err, ERR_NOT_FOUND, "%s: missing", name);
     }
@@ -324,10 +324,8 @@ bool safetensors_find(const struct safetensors *s, const char *name, struct tens
     return true;
 }
 
-bool safetensors_raw(const struct safetensors *s, size_t index, struct safetensors_raw *out,
-                     struct error *err)
+static bool raw_of(const struct entry *e, struct safetensors_raw *out, struct error *err)
 {
-    const struct entry *e = &s->entries[index];
     if (e->rank < 0) {
         return fail(err, ERR_INVALID, "%s: more than %d axes", e->name, TENSOR_MAX_RANK);
     }
@@ -342,4 +340,17 @@ bool safetensors_raw(const struct safetensors *s, size_t index, struct safetenso
         out->bytes *= (size_t)e->dims[i];
     }
     return true;
+}
+
+bool safetensors_raw(const struct safetensors *s, size_t index, struct safetensors_raw *out,
+                     struct error *err)
+{
+    return raw_of(&s->entries[index], out, err);
+}
+
+bool safetensors_find_raw(const struct safetensors *s, const char *name,
+                          struct safetensors_raw *out)
+{
+    const struct entry *e = find_entry(s, name);
+    return e != NULL && raw_of(e, out, NULL);
 }

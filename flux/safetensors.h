@@ -22,8 +22,8 @@ void safetensors_close(struct safetensors *s); /* unmaps: windows on it die; NUL
 size_t safetensors_count(const struct safetensors *s);
 const char *safetensors_name(const struct safetensors *s, size_t index); /* sorted by name */
 
-/* A read-only window on a tensor of any supported type (F32, BF16, F16, I32, U8; I8 and F8_E4M3 as
- * codes without scales) and rank 0 to 4 (rank 0 reads as [1]). ERR_NOT_FOUND when there is none,
+/* A read-only window on a tensor of any supported type (F32, BF16, F16, I32, U8) and rank 0 to 4
+ * (rank 0 reads as [1]). ERR_NOT_FOUND when there is none,
  * ERR_INVALID for other types. */
 bool safetensors_find(const struct safetensors *s, const char *name, struct tensor *out,
                       struct error *err);
@@ -41,3 +41,6 @@ struct safetensors_raw {
 /* The index-th by name; fails when it has more axes than a tensor can have. */
 bool safetensors_raw(const struct safetensors *s, size_t index, struct safetensors_raw *out,
                      struct error *err);
+/* That of a name; false when there is none, or it has more axes. */
+bool safetensors_find_raw(const struct safetensors *s, const char *name,
+                          struct safetensors_raw *out);

@@ -108,10 +108,18 @@ static void shape_problem(struct weights *w, const char *name, struct shape shap
     buf_free(&text);
 }
 
-static bool is_shaped(struct tensor t, enum dtype dtype, struct shape shape)
+/* A stored tensor of that type and shape, else a problem. */
+static bool check_stored(struct weights *w, const struct safetensors_raw *raw, const char *type,
+                         int64_t rows, int64_t columns)
 {
-    return t.dtype == dtype && t.rank == 2 && t.dims[0] == shape.dims[0] &&
-           t.dims[1] == shape.dims[1];
+    if (strcmp(raw->type, type) == 0 && raw->rank == 2 && raw->dims[0] == rows &&
+        raw->dims[1] == columns) {
+        return true;
+    }
+    struct tensor found = {.rank = raw->rank};
+    memcpy(found.dims, raw->dims, sizeof found.dims);
+    shape_problem(w, raw->name, SHAPE(rows, columns), type, raw->name, found, raw->type);
+    return false;
 }
 
 /* A matrix that the file holds quantised: codes under its name, scales beside them. *is_there tells
@@ -119,42 +127,34 @@ static bool is_shaped(struct tensor t, enum dtype dtype, struct shape shape)
 static bool find_quantised(struct weights *w, struct shape shape, const char *name,
                            struct tensor *host, bool *is_there)
 {
-    struct tensor codes, scales;
-    struct error err = {0};
+    const struct safetensors *file = w->file.safetensors;
+    struct safetensors_raw codes = {.name = name, .type = "nothing"}, scales;
     char scale_name[NAME_MAX_BYTES + sizeof QUANTISE_SCALE_SUFFIX];
     snprintf(scale_name, sizeof scale_name, "%s%s", name, QUANTISE_SCALE_SUFFIX);
-    *is_there = shape.rank == 2 && w->file.layout == LAYOUT_DIFFUSERS &&
-                w->file.safetensors != NULL &&
-                safetensors_find(w->file.safetensors, scale_name, &scales, NULL);
+    *is_there = shape.rank == 2 && w->file.layout == LAYOUT_DIFFUSERS && file != NULL &&
+                safetensors_find_raw(file, scale_name, &scales);
     if (!*is_there) {
         return true;
     }
-    if (!safetensors_find(w->file.safetensors, name, &codes, &err)) {
+    (void)safetensors_find_raw(file, name, &codes);
+    enum quant quant = quantise_of_stored(codes.type);
+    int64_t n = shape.dims[0], k = shape.dims[1];
+    if (quant == QUANT_NONE) {
+        return check_stored(w, &codes, "I8, F8_E4M3 or U8", n, k); /* a problem */
+    }
+    enum dtype dtype = quant_dtype(quant);
+    if (!check_stored(w, &codes, codes.type, n, quant_code_bytes(dtype, k)) ||
+        !check_stored(w, &scales, quantise_stored_scale(quant), n, quant_n_scales(dtype, k))) {
+        return false;
+    }
+    if ((uintptr_t)scales.data % scales.type_bytes != 0) {
+        struct error err = {0};
+        (void)fail(&err, ERR_INVALID, "%s: data is not aligned to its type", scale_name);
         problem(w, err.text);
         return false;
     }
-    enum dtype dtype = codes.dtype == DTYPE_U8 ? DTYPE_Q4 : codes.dtype;
-    int64_t n = shape.dims[0], k = shape.dims[1];
-    if (!dtype_is_quantised(dtype)) {
-        shape_problem(w, name, shape, "as int8, fp8 or q4 codes", name, codes,
-                      dtype_name(codes.dtype));
-        return false;
-    }
-    struct shape code_shape = SHAPE(n, quant_code_bytes(dtype, k));
-    struct shape scale_shape = SHAPE(n, quant_n_scales(dtype, k));
-    enum dtype scale_dtype = quant_scale_dtype(dtype);
-    if (!is_shaped(codes, codes.dtype, code_shape)) {
-        shape_problem(w, name, code_shape, dtype_name(codes.dtype), name, codes,
-                      dtype_name(codes.dtype));
-        return false;
-    }
-    if (!is_shaped(scales, scale_dtype, scale_shape)) {
-        shape_problem(w, scale_name, scale_shape, dtype_name(scale_dtype), scale_name, scales,
-                      dtype_name(scales.dtype));
-        return false;
-    }
-    *host = tensor_make(codes.data, dtype, shape);
-    host->scales = scales.data;
+    *host = tensor_make((void *)(uintptr_t)codes.data, dtype, shape);
+    host->scales = (void *)(uintptr_t)scales.data;
     return true;
 }
 

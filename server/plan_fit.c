@@ -284,12 +284,6 @@ void plan_fit_print(const struct plan_fit *fit, const struct flux_plan_query *qu
         printf("would fit with     %s (%.2f GiB)\n", fit->remedies[i].options,
                gib(fit->remedies[i].total_bytes));
     }
-    for (int i = 0; i < fit->n_remedies; i++) {
-        if (strstr(fit->remedies[i].options, "--quantization")) {
-            printf("quantised weights are for the CPU\n");
-            break;
-        }
-    }
     if (fit->n_remedies == 0) {
         printf("no option makes it fit: all parts stay in memory while the model is open\n");
     }

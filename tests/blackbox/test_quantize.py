@@ -171,6 +171,27 @@ def test_a_written_folder_is_the_model_quantised_at_load(tmp_path, scheme):
     assert [*tmp_path.glob("out.*")] == []
 
 
+@pytest.mark.parametrize("change, text", [
+    (lambda entry: entry.update(dtype="BOOL"), "I8, F8_E4M3 or U8, found"),
+    (lambda entry: entry.update(shape=entry["shape"][::-1]), "found .* I8"),
+])
+def test_codes_that_do_not_fit_are_named(tmp_path, change, text):
+    out = tmp_path / "out"
+    assert run("quantize", MODEL, out, "--quantization", "int8").returncode == 0
+    name = "single_transformer_blocks.0.proj_out.weight"
+    path = out / "transformer/diffusion_pytorch_model.safetensors"
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    change(header[name])
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data[8 + size:])
+    done = run("generate", "--model-path", out, "--backend", "cpu", "--prompt", "x")
+    assert done.returncode == 2
+    assert re.search(re.escape(name) + ": want .*" + f"({text})", done.stderr)
+
+
 def test_another_scheme_than_the_stored_one_is_refused(tmp_path):
     out = tmp_path / "out"
     assert run("quantize", MODEL, out, "--quantization", "int8").returncode == 0
