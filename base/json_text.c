@@ -105,12 +105,36 @@ static int shortest_digits(double value, char digits[18])
     return (int)strtol(p + 1, NULL, 10);
 }
 
+/* Most numbers here are times: millionths of a unit. A decimal of at most 15 digits that gives the
+ * same double is the shortest one, so that these need no search. */
+static bool print_millionths(struct buf *out, double value)
+{
+    char text[24], *at = text + sizeof text;
+    if (!(value >= 1e-4 && value < 1e9))
+        return false;
+    int64_t n = (int64_t)(value * 1e6 + 0.5);
+    if ((double)n / 1e6 != value)
+        return false;
+    int n_decimals = 6;
+    for (; n_decimals > 1 && n % 10 == 0; n_decimals--)
+        n /= 10;
+    for (int i = 0; n > 0 || i <= n_decimals; i++, n /= 10) {
+        if (i == n_decimals)
+            *--at = '.';
+        *--at = (char)('0' + n % 10);
+    }
+    buf_append(out, at, (size_t)(text + sizeof text - at));
+    return true;
+}
+
 void json_print_double(struct buf *out, double value)
 {
     if (!isfinite(value)) {
         buf_puts(out, "null");
         return;
     }
+    if (print_millionths(out, value))
+        return;
     if (signbit(value))
         buf_putc(out, '-');
     char digits[18];

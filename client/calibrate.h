@@ -15,7 +15,7 @@ struct calibrate_plan {
 };
 
 /* Before each run: some 20 ms. */
-#define CALIBRATE_SHORT ((struct calibrate_plan){50, INT64_C(100000), 300, 16, 1, 1024})
+#define CALIBRATE_SHORT ((struct calibrate_plan){50, INT64_C(100000), 200, 16, 1, 1024})
 
 struct calibration {
     size_t n_timed;

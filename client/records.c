@@ -15,6 +15,7 @@
 
 #define FLUSH_NS (100 * NS_PER_MS)
 #define FILE_BUFFER ((size_t)64 << 10)
+#define SMALL_PARTS ((size_t)512) /* header values of a record and what malloc adds */
 #define RELEASE_BYTES ((size_t)256 << 10) /* room is given back in pieces of at least that */
 
 struct records {
@@ -31,6 +32,7 @@ struct records {
     bool is_started;
     struct records_options options;
     FILE *lines, *raw, *trace;
+    char buffers[3][FILE_BUFFER]; /* theirs */
     struct buf line;
     int64_t flushed_ns;
     bool is_flushed;
@@ -185,7 +187,10 @@ static struct record *take_all(struct records *s)
     return r;
 }
 
-static size_t pending_size(const struct record *r) { return sizeof *r + r->body.capacity; }
+static size_t pending_size(const struct record *r)
+{
+    return sizeof *r + r->body.capacity + SMALL_PARTS;
+}
 
 /* With the lock held. */
 static bool has_room_now(const struct records *s)
@@ -255,13 +260,13 @@ void records_push(struct records *s, struct record *r)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static bool open_file(FILE **out, const char *path, struct error *err)
+static bool open_file(FILE **out, const char *path, char *buffer, struct error *err)
 {
     if (!path)
         return true;
     *out = fopen(path, "wbe");
     if (*out)
-        setvbuf(*out, NULL, _IOFBF, FILE_BUFFER);
+        setvbuf(*out, buffer, _IOFBF, FILE_BUFFER);
     return *out ? true : fail(err, ERR_IO, "can't write %s: %s", path, strerror(errno));
 }
 
@@ -277,9 +282,9 @@ bool records_open(struct records **out, const struct records_options *options, s
     pthread_cond_init(&s->has_work, &attributes);
     pthread_condattr_destroy(&attributes);
     s->is_flushed = true;
-    bool ok = open_file(&s->lines, options->lines_path, err) &&
-              open_file(&s->raw, options->raw_path, err) &&
-              open_file(&s->trace, options->trace_path, err);
+    bool ok = open_file(&s->lines, options->lines_path, s->buffers[0], err) &&
+              open_file(&s->raw, options->raw_path, s->buffers[1], err) &&
+              open_file(&s->trace, options->trace_path, s->buffers[2], err);
     if (s->trace)
         fputs(TRACE_BEGIN, s->trace); /* a failure shows when the file is closed */
     if (ok && pthread_create(&s->thread, NULL, records_main, s) != 0)

@@ -454,6 +454,27 @@ static void doubles_read_back_exactly(void **state)
     }
 }
 
+/* Times in ms: the decimal with the fewest digits, which %.15g gives too. */
+static void millionths_are_printed_in_full(void **state)
+{
+    (void)state;
+    uint64_t random = 88172645463325252U;
+    for (int i = 0; i < 20000; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        double value = (double)(random % 1000000000000000U >> i % 40) / 1e6;
+        char expected[40];
+        snprintf(expected, sizeof expected, "%.15g", value);
+        struct buf out = {0};
+        json_print_double(&out, value);
+        assert_true(strtod(out.data, NULL) == value);
+        if (strchr(expected, '.') && !strchr(expected, 'e'))
+            assert_string_equal(out.data, expected);
+        buf_free(&out);
+    }
+}
+
 static void no_number_becomes_null(void **state)
 {
     (void)state;
@@ -498,6 +519,7 @@ int main(void)
         cmocka_unit_test(all_integers_survive),
         cmocka_unit_test(doubles_print_as_repr),
         cmocka_unit_test(doubles_read_back_exactly),
+        cmocka_unit_test(millionths_are_printed_in_full),
         cmocka_unit_test(no_number_becomes_null),
         cmocka_unit_test(any_bytes_make_a_valid_literal),
     };
