@@ -29,4 +29,6 @@ bool cpu_open(struct backend **out, const struct cpu_options *options, struct er
  * threads together on registers alone, in our kernels' instruction set. Takes about `seconds`. */
 double cpu_peak_flops(struct backend *b, double seconds);
 
-int cpu_threads(struct backend *b);
+/* The same of one thread, per second of the processor time that it gets rather than by the clock:
+ * what others do on the machine hardly shows. */
+double cpu_peak_thread_flops(struct backend *b, double seconds);

@@ -99,4 +99,7 @@ struct memory_room backends_room(struct backend *b)
                                 .compute = b->compute};
 }
 
-int backends_threads(struct backend *b) { return strcmp(b->name, "cpu") == 0 ? cpu_threads(b) : 1; }
+double backends_peak_thread_flops(struct backend *b, double seconds)
+{
+    return strcmp(b->name, "cpu") == 0 ? cpu_peak_thread_flops(b, seconds) : 0;
+}

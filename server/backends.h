@@ -33,8 +33,8 @@ bool backends_is_lost(struct backend *b);
  * may want the processor too. 0 for devices, whose peak nothing measures. */
 double backends_peak_flops(struct backend *b, double seconds);
 
-/* Threads that compute; 1 for devices. */
-int backends_threads(struct backend *b);
+/* The same of one thread per second of its processor time, whatever others do. */
+double backends_peak_thread_flops(struct backend *b, double seconds);
 
 /* How much memory it has for a model now. */
 struct memory_room backends_room(struct backend *b);

@@ -55,12 +55,13 @@ bool flops_report(const char *model, const struct flux_load *load, const struct 
     print_stage("vae", vae, result->vae_s, peak);
     print_stage("all", text + denoise + vae, result->total_s, peak);
     if (peak > 0 && cpu_s > 0) {
-        double rate = (text + denoise + vae) / cpu_s, core = peak / backends_threads(b);
+        double rate = (text + denoise + vae) / cpu_s;
+        double thread = backends_peak_thread_flops(b, PEAK_SECONDS);
         fprintf(stderr, "measured peak %.1f GFLOP/s: f32 multiply-adds in registers\n", peak / 1e9);
         fprintf(stderr,
-                "per second of processor time, %.3f s in all: %.1f GFLOP/s, %.1f %% of a thread's "
-                "share of the peak\n",
-                cpu_s, rate / 1e9, 100 * rate / core);
+                "per second of processor time, %.3f s in all: %.1f GFLOP/s, %.1f %% of the peak's "
+                "%.1f\n",
+                cpu_s, rate / 1e9, 100 * rate / thread, thread / 1e9);
     }
     return true;
 }
