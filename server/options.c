@@ -22,7 +22,7 @@ static const struct option OPTIONS[] = {
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers),
      .env = "FLUXSERVE_NUM_LAYERS", .help = NUM_LAYERS_HELP},
     {"--quantization", NULL, NULL, ARG_CHOICE, AT(load_wish.quantization), .choices = QUANTIZATIONS,
-     .help = QUANTIZATION_HELP},
+     .env = "FLUXSERVE_QUANTIZATION", .help = QUANTIZATION_HELP},
     {"--served-model-name", NULL, "NAME", ARG_LIST, AT(served_names),
      .env = "FLUXSERVE_SERVED_MODEL_NAME",
      .help = "name of the model in answers and /v1/models (default: the model path as given)"},

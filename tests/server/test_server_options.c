@@ -126,6 +126,25 @@ static void environment_twin_is_overridden_by_the_command_line(void **state)
     unsetenv("FLUXSERVE_STRICT_MODEL");
 }
 
+static void quantisation_is_a_choice(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {"none", "int8", "fp8", "q4"};
+    struct server_options o;
+    struct error err = {0};
+    for (int i = QUANT_NONE; i <= QUANT_Q4; i++) {
+        assert_true(parse(&o, &err, (const char *[MAX_WORDS]){"--quantization", NAMES[i]}));
+        assert_int_equal(o.load.quant, i);
+        options_free(&o);
+    }
+    setenv("FLUXSERVE_QUANTIZATION", "q4", 1);
+    assert_true(parse(&o, &err, (const char *[MAX_WORDS]){NULL}));
+    assert_int_equal(o.load.quant, QUANT_Q4);
+    options_free(&o);
+    unsetenv("FLUXSERVE_QUANTIZATION");
+    refuse((const char *[MAX_WORDS]){"--quantization", "int4"}, "--quantization", "int8");
+}
+
 static void layers_are_two_numbers(void **state)
 {
     (void)state;
@@ -214,6 +233,7 @@ int main(void)
         cmocka_unit_test(store_must_hold_one_request),
         cmocka_unit_test(model_may_have_several_names),
         cmocka_unit_test(environment_twin_is_overridden_by_the_command_line),
+        cmocka_unit_test(quantisation_is_a_choice),
         cmocka_unit_test(layers_are_two_numbers),
         cmocka_unit_test(seed_lists_are_read),
         cmocka_unit_test(output_names_are_numbered_before_the_dot),
