@@ -24,8 +24,8 @@
 
 /* --- options ----------------------------------------------------------------------------------*/
 
-enum part { PART_ALL, PART_TRANSFORMER, PART_VAE };
-enum weight_type { WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_F16 };
+enum bench_part { PART_ALL, PART_TRANSFORMER, PART_VAE };
+enum weight_type { WEIGHTS_BF16, WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_INT8, WEIGHTS_FP8, WEIGHTS_Q4 };
 
 struct config {
     int64_t threads, repeat, size_px;
@@ -64,8 +64,9 @@ static const struct option OPTIONS[] = {
      .value = "TYPE",
      .type = ARG_CHOICE,
      .offset = offsetof(struct config, weights),
-     .choices = "bf16|f32|f16",
-     .help = "stored type of the weights (default bf16)"},
+     .choices = "bf16|f32|f16|int8|fp8|q4",
+     .help = "stored type of the weights; the last three are of the blocks' matrices, the rest is "
+             "bf16 (default bf16)"},
     {.name = "--size",
      .value = "PX",
      .type = ARG_INT,
@@ -89,8 +90,14 @@ static const struct option OPTIONS[] = {
 
 enum { N_OPTIONS = sizeof OPTIONS / sizeof OPTIONS[0] };
 
-static const enum dtype WEIGHT_DTYPES[] = {
-    [WEIGHTS_BF16] = DTYPE_BF16, [WEIGHTS_F32] = DTYPE_F32, [WEIGHTS_F16] = DTYPE_F16};
+static const struct {
+    enum dtype dtype;
+    enum quant quant;
+} WEIGHT_TYPES[] = {
+    [WEIGHTS_BF16] = {DTYPE_BF16, QUANT_NONE}, [WEIGHTS_F32] = {DTYPE_F32, QUANT_NONE},
+    [WEIGHTS_F16] = {DTYPE_F16, QUANT_NONE},   [WEIGHTS_INT8] = {DTYPE_BF16, QUANT_INT8},
+    [WEIGHTS_FP8] = {DTYPE_BF16, QUANT_FP8},   [WEIGHTS_Q4] = {DTYPE_BF16, QUANT_Q4},
+};
 
 /* --- workloads --------------------------------------------------------------------------------*/
 
@@ -170,7 +177,7 @@ static void bind_vae(struct models *m)
 
 static const struct workload {
     const char *name;
-    enum part part;
+    enum bench_part part;
     void (*bind)(struct models *m);
     void (*run)(struct backend *b, const struct models *m, int64_t size_px);
 } WORKLOADS[] = {
@@ -195,7 +202,8 @@ static void plan_workload(const struct workload *work, const struct config *c,
     struct models m = {0};
     struct plan p;
     plan_init(&p, compute);
-    weights_open_shapes(&m.weights, &p.backend, WEIGHT_DTYPES[c->weights]);
+    weights_open_shapes(&m.weights, &p.backend, WEIGHT_TYPES[c->weights].dtype);
+    m.weights.quant = WEIGHT_TYPES[c->weights].quant;
     work->bind(&m);
     profile_begin(&p.backend);
     work->run(&p.backend, &m, c->size_px);
@@ -234,7 +242,8 @@ static bool time_workload(const struct workload *work, const struct config *c,
     plan_workload(work, c, result, &scratch_bytes);
     if (!cpu_open(&b, &(struct cpu_options){.threads = (int)c->threads, .compute = compute}, err))
         return false;
-    weights_open_random(&m.weights, b, WEIGHT_DTYPES[c->weights], 1);
+    weights_open_random(&m.weights, b, WEIGHT_TYPES[c->weights].dtype, 1);
+    m.weights.quant = WEIGHT_TYPES[c->weights].quant;
     work->bind(&m);
     bool is_ok = weights_finish(&m.weights, err) && scratch_reserve(b, scratch_bytes, err);
     result->seconds = INFINITY;
