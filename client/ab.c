@@ -33,7 +33,7 @@ static const struct option OPTIONS[] = {
      .help = "abba (default): A B, B A, ...; random: each pair in an order drawn by --random-seed"},
     {"--pause", NULL, "S", ARG_DOUBLE, AT(pause_s), 0, 1e6, .help = RUNS_PAUSE_HELP},
     {"--metric", NULL, "TAG", ARG_LIST, AT(metrics), .group = "Comparison, as for compare",
-     .help = "metric of a request to compare; may repeat (default request_latency)"},
+     .help = "metric of a request to compare; default request_latency"},
     {"--tolerance", NULL, "P%", ARG_STRING, AT(tolerance), .help = "a change up to that is none (default 5%)"},
     {"--allow-diff", NULL, "PATH", ARG_LIST, AT(allowed),
      .help = "a member of the manifests that may differ too, besides config.endpoint.urls and server.build"},
@@ -220,7 +220,7 @@ static int run(struct ab *ab)
     int verdict = make_runs(ab, &err);
     int code = runs_conclude(&ab->runs, ab->n_results, "runs");
     if (err.code != ERR_NONE)
-        return runs_fail("ab", &err);
+        return runs_break(&err);
     bool is_judged = ab->n_results == 2 * (size_t)ab->options.n_runs; /* else it is a preview */
     bool is_refused = verdict == 2 || verdict == COMPARE_NOT_COMPARABLE;
     return is_refused || (is_judged && verdict != 0) ? verdict : code;

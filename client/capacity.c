@@ -30,7 +30,7 @@ struct capacity_options {
 
 static const struct option OPTIONS[] = {
     {"--slo", NULL, "TAG_pRANK:LIMIT", ARG_LIST, AT(slos), .group = "Options",
-     .help = "objective, like request_latency_p95:2000 (ms); may repeat; required"},
+     .help = "objective, like request_latency_p95:2000 (ms); required"},
     {"--search", NULL, "LOAD", ARG_CHOICE, AT(over), .choices = "concurrency|request-rate",
      .help = "the option to raise: concurrency (default) or request-rate"},
     {"--min", NULL, "L", ARG_DOUBLE, AT(min), 1e-3, 1e6,
@@ -280,7 +280,7 @@ static int run(struct capacity *c)
     fputs(out.data, stdout);
     buf_free(&out);
     int code = conclude(c);
-    return ok ? code : runs_fail("capacity", &err);
+    return ok ? code : runs_break(&err);
 }
 
 static void free_all(struct capacity *c)

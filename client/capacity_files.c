@@ -114,8 +114,9 @@ void capacity_print(struct buf *out, const struct capacity *c)
     if (c->n_loads > 0)
         table_print(out, &t);
     capacity_print_outcome(out, c);
-    buf_printf(out, "\nJSON Export: %s/capacity.json\nCSV Export: %s/capacity.csv\n", c->runs.dir,
-               c->runs.dir);
+    buf_puts(out, "\n");
+    runs_print_file(out, &c->runs, "JSON Export", "capacity.json");
+    runs_print_file(out, &c->runs, "CSV Export", "capacity.csv");
     table_free(&t);
     free(loads);
 }

@@ -25,12 +25,11 @@ struct compare_options {
 
 static const struct option OPTIONS[] = {
     {"--metric", NULL, "TAG", ARG_LIST, offsetof(struct compare_options, metrics),
-     .group = "Options",
-     .help = "metric of a request to compare; may repeat (default request_latency)"},
+     .group = "Options", .help = "metric of a request to compare; default request_latency"},
     {"--tolerance", NULL, "P%", ARG_STRING, offsetof(struct compare_options, tolerance_text),
      .help = "a change up to that is none (default 5%)"},
     {"--allow-diff", NULL, "PATH", ARG_LIST, offsetof(struct compare_options, allowed),
-     .help = "a member of the manifests that may differ, with all below it; may repeat"},
+     .help = "a member of the manifests that may differ, with all below it"},
     {"--format", NULL, "F", ARG_CHOICE, offsetof(struct compare_options, format),
      .choices = "text|json|markdown|junit", .help = "text, json, markdown or junit"},
     {"--seed", NULL, "N", ARG_INT, offsetof(struct compare_options, seed), .min = 0, .max = 1e15,

@@ -94,7 +94,7 @@ static size_t count_planned(const struct options *o)
     return (size_t)fmin(n, MAX_PLANNED);
 }
 
-bool data_set_open(struct data_set *d, const struct options *o, struct error *err)
+static bool make(struct data_set *d, const struct options *o, struct error *err)
 {
     if (!tokens_open(&d->tokens, o->tokenizer, err))
         return false;
@@ -116,6 +116,18 @@ bool data_set_open(struct data_set *d, const struct options *o, struct error *er
     if (o->user_rate_hz > 0)
         users_plan(&d->schedule, &d->prompts, o->n_users, o->user_rate_hz, count_planned(o));
     return !o->is_fixed_schedule || make_schedule(d, o, err);
+}
+
+bool data_set_open(struct data_set *d, const struct options *o, struct error *err)
+{
+    struct error why = {0};
+    if (make(d, o, &why))
+        return true;
+    if (why.code == ERR_IO || why.code == ERR_NOT_FOUND) /* a file that an option or a row names */
+        why.code = ERR_INVALID;
+    if (err && err->code == ERR_NONE)
+        *err = why;
+    return false;
 }
 
 void data_set_close(struct data_set *d)

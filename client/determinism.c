@@ -311,7 +311,7 @@ static int run(struct determinism *d)
     fputs(out.data, stdout);
     buf_free(&out);
     int code = conclude(d);
-    return ok ? code : runs_fail("determinism", &err);
+    return ok ? code : runs_break(&err);
 }
 
 static void free_all(struct determinism *d)

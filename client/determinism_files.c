@@ -68,7 +68,7 @@ void determinism_print(struct buf *out, const struct determinism *d)
     for (size_t i = 0; i < d->n_checks; i++)
         add_row(&t, &d->checks[i]);
     table_print(out, &t);
-    buf_printf(out, "JSON Export: %s/determinism.json\n", d->runs.dir);
+    runs_print_file(out, &d->runs, "JSON Export", "determinism.json");
     table_free(&t);
 }
 

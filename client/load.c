@@ -240,6 +240,7 @@ static void take_ended(struct engine *e, struct record *r)
     bool is_refused = r->transfer == TRANSFER_NO_CONNECT || r->transfer == TRANSFER_NO_HOST;
     bool is_canceled = r->transfer == TRANSFER_CANCELED;
     e->n_refused = is_refused ? e->n_refused + 1 : 0;
+    e->result->n_refused_last = e->n_refused;
     if (e->n_refused >= LOAD_MAX_REFUSED)
         e->result->was_unreachable = true;
     atomic_fetch_add(&e->control->n_ended, 1);

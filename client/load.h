@@ -64,12 +64,15 @@ struct load_result {
     int64_t n_sent, n_ended, n_canceled;      /* sent = ended + canceled */
     int64_t n_unsent;                         /* were due, but the phase ended before a slot came */
     int64_t n_held, held_ns;                  /* pauses of sending for want of room, their sum */
+    int64_t n_refused_last;                   /* failed connections after the last answer */
     bool was_stopped;                         /* by load_control */
     bool was_unreachable;                     /* LOAD_MAX_REFUSED connections failed in a row */
 };
 
 /* A server that refuses so many connections in a row is gone; going on would only spin. */
 #define LOAD_MAX_REFUSED 100
+/* So many at the end of a phase, and what comes after it would find no server either. */
+#define LOAD_MIN_GONE 3
 
 /* Run one phase. A request that is due while all slots are taken waits and keeps its due time:
  * the plan never moves, so a slow server can't hide its queue (coordinated omission). */

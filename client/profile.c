@@ -444,7 +444,7 @@ static int run_profile(struct run *run, struct error *err)
     struct buf console = {0};
     ok = artifacts_write(&run->artifacts, &run->report, &console, err) && ok;
     if (run->outcome)
-        profile_end_fill(run->outcome, &run->report);
+        profile_end_fill(run->outcome, &run->report, ok ? NULL : err);
     else
         profile_end_print(&run->artifacts, &run->report, &console);
     buf_free(&console);

@@ -15,8 +15,9 @@ struct profile_outcome {
     bool has_results;       /* the run took place; else stderr says why not */
     bool was_ended_early;   /* its numbers are not those of a whole run */
     bool wants_end;         /* a signal came: no further run is wanted */
-    bool is_unreachable;    /* nothing could be connected to the server */
+    bool is_unreachable;    /* nothing could be connected to the server, or nothing any more */
     char failure[300];      /* the first kind of failure: "type: message"; "" when there is none */
+    char unwritten[300];    /* why files of the run are not whole; "": they are */
     struct metrics metrics; /* owned: of the measurement */
 };
 

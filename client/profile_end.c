@@ -3,11 +3,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "client/artifacts_telemetry.h"
 #include "client/calibrate.h"
 #include "client/insight.h"
+
+/* Files that could not be written, or that were not asked for, are not there. */
+static void print_file(const char *what, const char *path)
+{
+    if (access(path, F_OK) == 0)
+        printf("%s: %s\n", what, path);
+}
 
 void profile_end_print(const struct artifacts *a, const struct report *report,
                        const struct buf *console)
@@ -23,18 +31,15 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
         printf("Client: %s\n", line.data);
         buf_free(&line);
     }
-    printf("CSV Export: %s\nJSON Export: %s\n", a->csv, a->json);
-    if (report->options->slice_s > 0)
-        printf("Timeslice CSV Export: %s\nTimeslice JSON Export: %s\n", a->slices_csv,
-               a->slices_json);
+    print_file("CSV Export", a->csv);
+    print_file("JSON Export", a->json);
+    print_file("Timeslice CSV Export", a->slices_csv);
+    print_file("Timeslice JSON Export", a->slices_json);
     artifacts_telemetry_print(report);
-    printf("Report: %s\n", a->report);
-    if (report->options->has_trace)
-        printf("Chrome Trace: %s\n", a->trace);
-    if (report->options->export_level >= EXPORT_RECORDS)
-        printf("Records: %s\n", a->lines);
-    if (report->options->export_level >= EXPORT_RAW)
-        printf("Raw Records: %s\n", a->raw);
+    print_file("Report", a->report);
+    print_file("Chrome Trace", a->trace);
+    print_file("Records", a->lines);
+    print_file("Raw Records", a->raw);
     fflush(stdout);
 }
 
@@ -113,12 +118,16 @@ static void put_failure(struct profile_outcome *o, const struct record_error *e)
     buf_free(&text);
 }
 
-void profile_end_fill(struct profile_outcome *o, const struct report *report)
+void profile_end_fill(struct profile_outcome *o, const struct report *report,
+                      const struct error *unwritten)
 {
     const struct report_phase *p = report_main_phase(report);
     size_t n_unconnected = 0;
     const struct record_error *failure = NULL;
     o->has_results = true;
+    if (unwritten)
+        snprintf(o->unwritten, sizeof o->unwritten, "%.*s", (int)sizeof o->unwritten - 1,
+                 unwritten->text);
     o->was_ended_early = report->incomplete_reason != NULL;
     for (size_t i = 0; i < report->n_phases; i++)
         o->is_unreachable = o->is_unreachable || report->phases[i].load.was_unreachable;
@@ -131,7 +140,8 @@ void profile_end_fill(struct profile_outcome *o, const struct report *report)
     }
     if (failure) {
         put_failure(o, failure);
-        o->is_unreachable = o->is_unreachable || n_unconnected == p->n_records;
+        o->is_unreachable = o->is_unreachable || n_unconnected == p->n_records ||
+                            p->load.n_refused_last >= LOAD_MIN_GONE;
     }
     o->metrics.n_values = p->metrics.n_values;
     o->metrics.values = xcalloc(p->metrics.n_values + 1, sizeof *o->metrics.values);

@@ -16,5 +16,6 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
 /* Say on stderr what went wrong. Returns the exit code. */
 int profile_end_judge(const struct report *report);
 
-/* Fill all but code and wants_end. */
-void profile_end_fill(struct profile_outcome *o, const struct report *report);
+/* Fill all but code and wants_end. unwritten: why files are not whole, or NULL. */
+void profile_end_fill(struct profile_outcome *o, const struct report *report,
+                      const struct error *unwritten);

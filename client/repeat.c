@@ -205,8 +205,8 @@ static void print_table(const struct repeat *r)
     for_each_row(r, add_table, &t);
     if (t.n_rows > 0)
         table_print(&out, &t);
-    buf_printf(&out, "JSON Export: %s/repeat.json\nCSV Export: %s/repeat.csv\n", r->runs.dir,
-               r->runs.dir);
+    runs_print_file(&out, &r->runs, "JSON Export", "repeat.json");
+    runs_print_file(&out, &r->runs, "CSV Export", "repeat.csv");
     fputs(out.data, stdout);
     table_free(&t);
     free(title);
@@ -240,7 +240,7 @@ static int make_runs(struct repeat *r)
     }
     print_table(r);
     int code = runs_conclude(&r->runs, r->n_results, "runs");
-    return ok ? code : runs_fail("repeat", &err);
+    return ok ? code : runs_break(&err);
 }
 
 static bool prepare(struct repeat *r, const struct arg_list *names, struct error *err)

@@ -175,6 +175,8 @@ bool runs_make(struct runs *r, const char *name, const struct runs_args *args,
                       out->failure);
         else if (outcome.was_ended_early)
             runs_stop(r, "interrupted in run %zu", r->n_begun);
+        else if (outcome.unwritten[0])
+            runs_stop(r, "run %zu: %s", r->n_begun, outcome.unwritten);
     }
     profile_outcome_free(&outcome);
     return !r->reason[0];
@@ -197,6 +199,12 @@ int runs_conclude(const struct runs *r, size_t n_made, const char *what)
         fprintf(stderr, "fluxperf: %s is incomplete after %zu %s: %s\n", r->command, n_made, what,
                 r->reason);
     return r->code;
+}
+
+int runs_break(const struct error *err)
+{
+    fprintf(stderr, "fluxperf: error: %s\n", err->text);
+    return 1;
 }
 
 int runs_fail(const char *command, const struct error *err)

@@ -36,7 +36,7 @@ struct runs_result {
     char name[32]; /* of its directory, below that of the command */
     size_t number; /* from 1 */
     size_t n_succeeded, n_failed;
-    bool is_unreachable;    /* no request reached the server */
+    bool is_unreachable;    /* no request reached the server, or none any more */
     char failure[300];      /* the first kind, "" when none failed */
     struct metrics metrics; /* owned */
 };
@@ -85,7 +85,12 @@ struct json *runs_json_result(const struct runs_result *result);
 bool runs_write_json(const struct runs *r, const char *name, struct json *root, struct error *err);
 bool runs_write(const struct runs *r, const char *name, const struct buf *text, struct error *err);
 
+/* A line with the path of DIR/name, when there is such a file. */
+void runs_print_file(struct buf *out, const struct runs *r, const char *what, const char *name);
+
 /* Say on stderr why the command ended early, if it did. Returns the exit code. */
 int runs_conclude(const struct runs *r, size_t n_made, const char *what);
+/* Say what went wrong after runs were made, as when a file can't be written or read. Returns 1. */
+int runs_break(const struct error *err);
 /* Say what was wrong with the command line. Returns the exit code. */
 int runs_fail(const char *command, const struct error *err);

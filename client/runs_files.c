@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/report.h"
 #include "client/runs.h"
@@ -85,4 +86,12 @@ bool runs_write_json(const struct runs *r, const char *name, struct json *root, 
     buf_free(&text);
     json_free(root);
     return ok;
+}
+
+void runs_print_file(struct buf *out, const struct runs *r, const char *what, const char *name)
+{
+    char *path = xasprintf("%s/%s", r->dir, name);
+    if (access(path, F_OK) == 0)
+        buf_printf(out, "%s: %s\n", what, path);
+    free(path);
 }

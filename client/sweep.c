@@ -12,7 +12,7 @@ static const struct option OPTIONS[] = {
     {"--over", NULL, "NAME=V1,V2,...", ARG_LIST, offsetof(struct sweep_options, over),
      .group = "Options",
      .help = "values of an option of profile, or of a field of the request such as size, steps or "
-             "n; may repeat, then every combination is made"},
+             "n; of several every combination is made"},
     {"--pause", NULL, "S", ARG_DOUBLE, offsetof(struct sweep_options, pause_s), 0, 1e6,
      .help = RUNS_PAUSE_HELP},
 };
@@ -101,13 +101,13 @@ static int run(struct sweep *s)
     }
     ok = ok && sweep_write_html(s, &err);
     sweep_print(&out, s);
-    buf_printf(&out, "JSON Export: %s/sweep.json\nCSV Export: %s/sweep.csv\n", s->runs.dir,
-               s->runs.dir);
-    buf_printf(&out, "Report: %s/sweep.html\n", s->runs.dir);
+    runs_print_file(&out, &s->runs, "JSON Export", "sweep.json");
+    runs_print_file(&out, &s->runs, "CSV Export", "sweep.csv");
+    runs_print_file(&out, &s->runs, "Report", "sweep.html");
     fputs(out.data, stdout);
     buf_free(&out);
     int code = runs_conclude(&s->runs, s->n_results, "points");
-    return ok ? code : runs_fail("sweep", &err);
+    return ok ? code : runs_break(&err);
 }
 
 int sweep_main(int argc, char **argv, int first)
