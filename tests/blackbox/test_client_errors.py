@@ -150,7 +150,7 @@ def test_bad_row_is_reported_by_file_and_line(tmp_path, text, where, why):
 
 def test_missing_file_and_tokenizer_are_reported(tmp_path):
     run = fluxperf("profile", "--model", "m", "--input-file", "none.jsonl", cwd=tmp_path)
-    assert run.code != 0 and "none.jsonl" in run.err
+    assert run.code == 2 and "none.jsonl" in run.err
     run = fluxperf("profile", "--model", "m", "--tokenizer", "nowhere", cwd=tmp_path)
     assert run.code == 2 and "--tokenizer is 'nowhere'" in run.err
 
