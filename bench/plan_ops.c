@@ -107,9 +107,10 @@ static void note_group_norm(struct backend *b, struct tensor out, struct tensor 
     NOTED(group_norm, (b, out, x, weight, bias, groups, eps, act), "%lld x %lld", rows(x), last(x));
 }
 
-static void note_rope(struct backend *b, struct tensor x, struct tensor c, struct tensor s)
+static void note_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                               struct tensor c, struct tensor s)
 {
-    NOTED(rope, (b, x, c, s), "%lld x %lld", rows(x), last(x));
+    NOTED(rms_norm_rope, (b, x, weight, eps, c, s), "%lld x %lld", rows(x), last(x));
 }
 
 static void note_upsample2x(struct backend *b, struct tensor out, struct tensor x)
@@ -211,7 +212,7 @@ int main(int argc, char **argv)
     noted.layer_norm = note_layer_norm;
     noted.rms_norm = note_rms_norm;
     noted.group_norm = note_group_norm;
-    noted.rope = note_rope;
+    noted.rms_norm_rope = note_rms_norm_rope;
     noted.upsample2x = note_upsample2x;
     noted.activate = note_activate;
     noted.add = note_add;

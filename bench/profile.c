@@ -44,8 +44,10 @@ static void count(struct backend *b, int op, const char *name, struct stamp befo
        struct tensor bias, float scale, bool is_causal),                                           \
       (b, out, q, k, v, bias, scale, is_causal))                                                   \
     X(3, upsample2x, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))        \
-    X(4, rope, (struct backend * b, struct tensor x, struct tensor c, struct tensor s),            \
-      (b, x, c, s))                                                                                \
+    X(4, rms_norm_rope,                                                                            \
+      (struct backend * b, struct tensor x, struct tensor weight, float eps, struct tensor c,      \
+       struct tensor s),                                                                           \
+      (b, x, weight, eps, c, s))                                                                   \
     X(5, layer_norm,                                                                               \
       (struct backend * b, struct tensor out, struct tensor x, struct tensor weight,               \
        struct tensor bias, struct tensor scale, struct tensor shift, float eps),                   \

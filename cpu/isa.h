@@ -22,11 +22,12 @@ void KERNEL(copy)(struct backend *b, struct tensor out, struct tensor x);
 void KERNEL(to_rgb8)(struct backend *b, struct tensor out, struct tensor x);
 
 /* norm.c */
-void KERNEL(rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
 void KERNEL(layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                         struct tensor bias, struct tensor scale, struct tensor shift, float eps);
 void KERNEL(rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                       float eps);
+void KERNEL(rms_norm_rope)(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                           struct tensor cos, struct tensor sin);
 void KERNEL(group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                         struct tensor bias, int groups, float eps, enum activation act);
 

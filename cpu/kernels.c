@@ -7,9 +7,9 @@
 const struct cpu_kernels KERNEL(cpu_kernels) = {
     .name = ISA_TEXT(CPU_ISA),
     .upsample2x = KERNEL(upsample2x),
-    .rope = KERNEL(rope),
     .layer_norm = KERNEL(layer_norm),
     .rms_norm = KERNEL(rms_norm),
+    .rms_norm_rope = KERNEL(rms_norm_rope),
     .group_norm = KERNEL(group_norm),
     .activate = KERNEL(activate),
     .add = KERNEL(add),

@@ -28,11 +28,12 @@ struct cpu_kernels {
 
     /* Whole operations. */
     void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
-    void (*rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
     void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                        struct tensor bias, struct tensor scale, struct tensor shift, float eps);
     void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                      float eps);
+    void (*rms_norm_rope)(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                          struct tensor cos, struct tensor sin);
     void (*group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                        struct tensor bias, int groups, float eps, enum activation act);
     void (*activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);

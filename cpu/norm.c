@@ -158,29 +158,31 @@ void KERNEL(layer_norm)(struct backend *b, struct tensor out, struct tensor x, s
     }
 }
 
+static void rms_norm_row(char *to, const char *from, enum dtype dtype, int64_t width, float eps,
+                         const float *weight)
+{
+    int64_t bytes = (int64_t)dtype_bytes(dtype);
+    double mean_square = row_squares(from, dtype, 0.0f, width) / (double)width;
+    float inverse = (float)(1.0 / sqrt(mean_square + (double)eps));
+    for (int64_t d = 0; d < width; d += BLOCK) {
+        int64_t n = min_i64(width - d, BLOCK);
+        float xs[BLOCK], results[BLOCK];
+        const float *xf = block_read(xs, from + d * bytes, dtype, n);
+        float *target = block_target(results, to + d * bytes, dtype);
+        for (int64_t i = 0; i < n; i++)
+            target[i] = xf[i] * inverse * weight[d + i];
+        block_write(to + d * bytes, dtype, target, n);
+    }
+}
+
 void KERNEL(rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                       float eps)
 {
     const struct cpu *cpu = cpu_of(b);
     int64_t width = x.dims[x.rank - 1], rows = row_count(x);
-    int64_t bytes = (int64_t)dtype_bytes(x.dtype);
-    const float *w = weight.data;
 #pragma omp parallel for num_threads(cpu->threads) if (rows * width > WALK_PIECE) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
-        const char *from = row_at(x, r);
-        char *to = row_at(out, r);
-        double mean_square = row_squares(from, x.dtype, 0.0f, width) / (double)width;
-        float inverse = (float)(1.0 / sqrt(mean_square + (double)eps));
-        for (int64_t d = 0; d < width; d += BLOCK) {
-            int64_t n = min_i64(width - d, BLOCK);
-            float xs[BLOCK], results[BLOCK];
-            const float *xf = block_read(xs, from + d * bytes, x.dtype, n);
-            float *target = block_target(results, to + d * bytes, x.dtype);
-            for (int64_t i = 0; i < n; i++)
-                target[i] = xf[i] * inverse * w[d + i];
-            block_write(to + d * bytes, x.dtype, target, n);
-        }
-    }
+    for (int64_t r = 0; r < rows; r++)
+        rms_norm_row(row_at(out, r), row_at(x, r), x.dtype, width, eps, weight.data);
 }
 
 /* --- rotary positions -------------------------------------------------------------------------*/
@@ -195,25 +197,32 @@ static void rotate_block(float *to, const float *x, const float *cos, const floa
     }
 }
 
-void KERNEL(rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
+/* Row r of x [B, L, H, Dh]. */
+static void rotate_row(struct tensor x, int64_t r, struct tensor cos, struct tensor sin)
+{
+    int64_t width = x.dims[3], l = r / x.dims[2] % x.dims[1];
+    char *row = row_at(x, r);
+    const float *c = (const float *)cos.data + l * (width / 2);
+    const float *s = (const float *)sin.data + l * (width / 2);
+    for (int64_t d = 0; d < width; d += BLOCK) {
+        int64_t pairs = min_i64(width - d, BLOCK) / 2;
+        char *at = row + d * (int64_t)dtype_bytes(x.dtype);
+        float xs[BLOCK], results[BLOCK];
+        const float *xf = block_read(xs, at, x.dtype, 2 * pairs);
+        rotate_block(results, xf, c + d / 2, s + d / 2, pairs);
+        narrow_block(at, x.dtype, results, 2 * pairs);
+    }
+}
+
+void KERNEL(rms_norm_rope)(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                           struct tensor cos, struct tensor sin)
 {
     const struct cpu *cpu = cpu_of(b);
-    int64_t length = x.dims[1], heads = x.dims[2], width = x.dims[3];
-    int64_t rows = x.dims[0] * length * heads;
+    int64_t rows = row_count(x), width = x.dims[3];
 #pragma omp parallel for num_threads(cpu->threads) if (rows * width > WALK_PIECE) schedule(static)
     for (int64_t r = 0; r < rows; r++) {
-        int64_t l = r / heads % length;
-        char *row = row_at(x, r);
-        const float *c = (const float *)cos.data + l * (width / 2);
-        const float *s = (const float *)sin.data + l * (width / 2);
-        for (int64_t d = 0; d < width; d += BLOCK) {
-            int64_t pairs = min_i64(width - d, BLOCK) / 2;
-            char *at = row + d * (int64_t)dtype_bytes(x.dtype);
-            float xs[BLOCK], results[BLOCK];
-            const float *xf = block_read(xs, at, x.dtype, 2 * pairs);
-            rotate_block(results, xf, c + d / 2, s + d / 2, pairs);
-            narrow_block(at, x.dtype, results, 2 * pairs);
-        }
+        rms_norm_row(row_at(x, r), row_at(x, r), x.dtype, width, eps, weight.data);
+        rotate_row(x, r, cos, sin);
     }
 }
 

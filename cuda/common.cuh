@@ -172,6 +172,13 @@ DEVICE void store_run(__half *p, const float (&v)[RUN])
     *reinterpret_cast<uint4 *>(p) = u;
 }
 
+/* As memory of that type would give it back. */
+DEVICE float rounded(float x, const float *) { return x; }
+DEVICE float rounded(float x, const __nv_bfloat16 *)
+{
+    return __bfloat162float(__float2bfloat16_rn(x));
+}
+
 /* n <= RUN elements; the rest become zeros. is_aligned: p may be read in pieces of 16 bytes. */
 template <class T> DEVICE void load_some(float (&v)[RUN], const T *p, int n, bool is_aligned)
 {

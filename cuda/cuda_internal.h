@@ -184,11 +184,12 @@ void cuda_conv2d(struct backend *b, struct tensor out, struct tensor x, struct t
 void cuda_upsample2x(struct backend *b, struct tensor out, struct tensor x);
 void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                     struct tensor v, struct tensor bias, float scale, bool is_causal);
-void cuda_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
 void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                      struct tensor bias, struct tensor scale, struct tensor shift, float eps);
 void cuda_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                    float eps);
+void cuda_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                        struct tensor cos, struct tensor sin);
 void cuda_group_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                      struct tensor bias, int groups, float eps, enum activation act);
 void cuda_activate(struct backend *b, struct tensor out, struct tensor x, enum activation act);

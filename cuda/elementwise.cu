@@ -180,12 +180,6 @@ __global__ void __launch_bounds__(THREADS)
     out[i] = x[(row / 2 * width + column / 2) * pieces + (i - pixel * pieces)];
 }
 
-DEVICE float rounded(float x, const float *) { return x; }
-DEVICE float rounded(float x, const __nv_bfloat16 *)
-{
-    return __bfloat162float(__float2bfloat16_rn(x));
-}
-
 /* One number per thread; NaN becomes black. */
 template <class T>
 __global__ void __launch_bounds__(THREADS)

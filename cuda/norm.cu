@@ -1,6 +1,7 @@
-/* Normalisations and rotary positions. All are bound by memory: every element is read once and
- * written once, in runs of eight; statistics are f32 over values held in registers, two passes
- * (mean, then squares), joined over the threads by shuffles. Speed: not measured on hardware. */
+/* Normalisations, and the rotation by position that follows that of queries and keys. All are bound
+ * by memory: every element is read once and written once, in runs of eight; statistics are f32 over
+ * values held in registers, two passes (mean, then squares), joined over the threads by shuffles.
+ * Speed: not measured on hardware. */
 #include "cuda/common.cuh"
 
 /* --- rows -------------------------------------------------------------------------------------*/
@@ -9,7 +10,8 @@
 enum { ROW_RUNS = 4, ROW_THREADS = 256 };
 
 struct norm_rows {
-    int64_t rows, length; /* length: rows that share scale and shift */
+    int64_t rows, length; /* length: rows that share scale and shift, or an angle */
+    int64_t tokens;       /* of a picture, with a row of angles each */
     int width;
     int64_t dims[2];                      /* of the row's count: (i0, i1, i2), the inner two */
     int64_t x_strides[3], out_strides[3]; /* in elements */
@@ -25,15 +27,30 @@ DEVICE int64_t row_offset(const struct norm_rows &p, const int64_t (&strides)[3]
     return t / p.dims[0] * strides[0] + t % p.dims[0] * strides[1] + row % p.dims[1] * strides[2];
 }
 
+/* (x0, x1) -> (x0 c - x1 s, x1 c + x0 s) for the first `left` of a run; angles of its first pair.
+ */
+DEVICE void rotate_run(float (&v)[RUN], int left, const float *cosine, const float *sine)
+{
+    UNROLL
+    for (int k = 0; k < RUN / 2; k++) {
+        const bool is_pair = 2 * k < left;
+        const float c = is_pair ? cosine[k] : 0.0f, s = is_pair ? sine[k] : 0.0f;
+        const float x0 = v[2 * k], x1 = v[2 * k + 1];
+        v[2 * k] = x0 * c - x1 * s;
+        v[2 * k + 1] = x1 * c + x0 * s;
+    }
+}
+
 /* out = (x - mean) / sqrt(var + eps), or x / sqrt(mean(x^2) + eps) when IS_RMS; then * weight
- * + bias, then * (1 + scale) + shift, as far as they are given.
- * TEAM threads per row, max(1, 256 / TEAM) rows per block; width <= TEAM * 32. */
+ * + bias, then * (1 + scale) + shift, then (IS_RMS, rounded to T before) rotated, as far as they
+ * are given. TEAM threads per row, max(1, 256 / TEAM) rows per block; width <= TEAM * 32. */
 template <class T, int TEAM, bool IS_RMS>
 __global__ void __launch_bounds__(TEAM > ROW_THREADS ? TEAM : ROW_THREADS,
                                   TEAM > ROW_THREADS ? 1 : 2)
     row_norm_kernel(struct norm_rows p, T *out, const T *x, const float *__restrict__ weight,
                     const float *__restrict__ bias, const T *__restrict__ scale,
-                    const T *__restrict__ shift)
+                    const T *__restrict__ shift, const float *__restrict__ cosine,
+                    const float *__restrict__ sine)
 {
     SHARED(float, partial, [2][32]);
     const int tid = (int)threadIdx.x % TEAM, rows_each = (int)blockDim.x / TEAM;
@@ -97,45 +114,15 @@ __global__ void __launch_bounds__(TEAM > ROW_THREADS ? TEAM : ROW_THREADS,
             for (int i = 0; i < RUN; i++)
                 v[r][i] = v[r][i] * (1.0f + f[i]) + g[i];
         }
+        if (IS_RMS && cosine) {
+            const int64_t angle = image % p.tokens * (p.width / 2) + d / 2;
+            UNROLL
+            for (int i = 0; i < RUN; i++)
+                v[r][i] = rounded(v[r][i], to);
+            rotate_run(v[r], left, cosine + angle, sine + angle);
+        }
         store_some(to + d, v[r], left, p.is_aligned);
     }
-}
-
-/* --- rotary positions -------------------------------------------------------------------------*/
-
-struct rope_rows {
-    int64_t runs; /* of eight elements, four pairs */
-    int length, heads, width, runs_per_head;
-    int64_t strides[3];
-    bool is_aligned;
-};
-
-/* (x0, x1) -> (x0 c - x1 s, x1 c + x0 s), in place; one run of a head per thread. cos and sin are
- * read once per head and come from cache. */
-template <class T>
-__global__ void __launch_bounds__(ROW_THREADS)
-    rope_kernel(struct rope_rows p, T *x, const float *__restrict__ cosine,
-                const float *__restrict__ sine)
-{
-    const int64_t i = (int64_t)blockIdx.x * ROW_THREADS + threadIdx.x;
-    if (i >= p.runs)
-        return;
-    const int64_t row = i / p.runs_per_head, token = row / p.heads;
-    const int d = (int)(i - row * p.runs_per_head) * RUN, left = p.width - d;
-    const int64_t l = token % p.length, head = row - token * p.heads;
-    T *at = x + token / p.length * p.strides[0] + l * p.strides[1] + head * p.strides[2] + d;
-    const int64_t angle = l * (p.width / 2) + d / 2;
-    float v[RUN];
-    load_some(v, at, left, p.is_aligned);
-    UNROLL
-    for (int k = 0; k < RUN / 2; k++) {
-        const bool is_pair = 2 * k < left;
-        const float c = is_pair ? cosine[angle + k] : 0.0f, s = is_pair ? sine[angle + k] : 0.0f;
-        const float x0 = v[2 * k], x1 = v[2 * k + 1];
-        v[2 * k] = x0 * c - x1 * s;
-        v[2 * k + 1] = x1 * c + x0 * s;
-    }
-    store_some(at, v, left, p.is_aligned);
 }
 
 /* --- groups of channels -----------------------------------------------------------------------*/
@@ -286,7 +273,7 @@ static struct norm_rows norm_rows_of(struct tensor out, struct tensor x, float e
 
 /* What follows a row's normalisation; any may be absent. */
 struct norm_vectors {
-    const void *weight, *bias, *scale, *shift;
+    const void *weight, *bias, *scale, *shift, *cosine, *sine;
 };
 
 template <class T, int TEAM, bool IS_RMS>
@@ -297,7 +284,7 @@ static void launch_rows(struct cuda *c, const struct norm_rows &p, void *out, co
     const unsigned blocks = (unsigned)((p.rows + rows_each - 1) / rows_each);
     LAUNCH((row_norm_kernel<T, TEAM, IS_RMS>), blocks, threads, 0, c->stream, p, (T *)out,
            (const T *)x, (const float *)v.weight, (const float *)v.bias, (const T *)v.scale,
-           (const T *)v.shift);
+           (const T *)v.shift, (const float *)v.cosine, (const float *)v.sine);
 }
 
 /* A warp per row up to 1024 elements, which covers the heads; a block for the model's width. */
@@ -322,7 +309,7 @@ void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, stru
 {
     struct cuda *c = cuda_use(b);
     struct norm_rows p = norm_rows_of(out, x, eps);
-    const struct norm_vectors v = {weight.data, bias.data, scale.data, shift.data};
+    const struct norm_vectors v = {weight.data, bias.data, scale.data, shift.data, NULL, NULL};
     if (p.rows == 0)
         return;
     p.length = x.dims[1];
@@ -338,15 +325,12 @@ void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, stru
     cuda_launched(c, "layer_norm");
 }
 
-void cuda_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
-                   float eps)
+static void run_rms(struct cuda *c, struct norm_rows p, struct tensor out, struct tensor x,
+                    const struct norm_vectors &v)
 {
-    struct cuda *c = cuda_use(b);
-    struct norm_rows p = norm_rows_of(out, x, eps);
-    const struct norm_vectors v = {weight.data, NULL, NULL, NULL};
     if (p.rows == 0)
         return;
-    p.has_aligned_vectors = is_at_16(weight.data);
+    p.has_aligned_vectors = is_at_16(v.weight);
     if (x.dtype == DTYPE_BF16)
         run_rows<__nv_bfloat16, true>(c, p, out.data, x.data, v);
     else
@@ -354,30 +338,21 @@ void cuda_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct
     cuda_launched(c, "rms_norm");
 }
 
-void cuda_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
+void cuda_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
+                   float eps)
 {
-    struct cuda *c = cuda_use(b);
-    struct rope_rows p = {};
-    p.length = (int)x.dims[1];
-    p.heads = (int)x.dims[2];
-    p.width = (int)x.dims[3];
-    p.runs_per_head = (p.width + RUN - 1) / RUN;
-    p.runs = x.dims[0] * x.dims[1] * x.dims[2] * p.runs_per_head;
-    p.is_aligned = is_at_16(x.data);
-    for (int i = 0; i < 3; i++) {
-        p.strides[i] = x.strides[i];
-        p.is_aligned = p.is_aligned && x.strides[i] % RUN == 0;
-    }
-    if (p.runs == 0)
-        return;
-    const unsigned blocks = (unsigned)((p.runs + ROW_THREADS - 1) / ROW_THREADS);
-    if (x.dtype == DTYPE_BF16)
-        LAUNCH(rope_kernel<__nv_bfloat16>, blocks, ROW_THREADS, 0, c->stream, p,
-               (__nv_bfloat16 *)x.data, (const float *)cos.data, (const float *)sin.data);
-    else
-        LAUNCH(rope_kernel<float>, blocks, ROW_THREADS, 0, c->stream, p, (float *)x.data,
-               (const float *)cos.data, (const float *)sin.data);
-    cuda_launched(c, "rope");
+    const struct norm_vectors v = {weight.data, NULL, NULL, NULL, NULL, NULL};
+    run_rms(cuda_use(b), norm_rows_of(out, x, eps), out, x, v);
+}
+
+void cuda_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                        struct tensor cos, struct tensor sin)
+{
+    const struct norm_vectors v = {weight.data, NULL, NULL, NULL, cos.data, sin.data};
+    struct norm_rows p = norm_rows_of(x, x, eps);
+    p.length = x.dims[2];
+    p.tokens = x.dims[1];
+    run_rms(cuda_use(b), p, x, x, v);
 }
 
 /* Pixels of a chunk: short sums are exact ones, but there must not be too many parts to join. */

@@ -31,9 +31,9 @@ enum op {
     OP_CONV2D,
     OP_UPSAMPLE2X,
     OP_ATTENTION,
-    OP_ROPE,
     OP_LAYER_NORM,
     OP_RMS_NORM,
+    OP_RMS_NORM_ROPE,
     OP_GROUP_NORM,
     OP_ACTIVATE,
     OP_ADD,
@@ -113,14 +113,14 @@ static void run_command(struct backend *b, const struct command *m)
     case OP_ATTENTION:
         cuda_attention(b, t[0], t[1], t[2], t[3], t[4], m->scalars[0], n[0] != 0);
         break;
-    case OP_ROPE:
-        cuda_rope(b, t[0], t[1], t[2]);
-        break;
     case OP_LAYER_NORM:
         cuda_layer_norm(b, t[0], t[1], t[2], t[3], t[4], t[5], m->scalars[0]);
         break;
     case OP_RMS_NORM:
         cuda_rms_norm(b, t[0], t[1], t[2], m->scalars[0]);
+        break;
+    case OP_RMS_NORM_ROPE:
+        cuda_rms_norm_rope(b, t[0], t[1], m->scalars[0], t[2], t[3]);
         break;
     case OP_GROUP_NORM:
         cuda_group_norm(b, t[0], t[1], t[2], t[3], n[0], m->scalars[0], (enum activation)n[1]);
@@ -318,11 +318,6 @@ static void note_attention(struct backend *b, struct tensor out, struct tensor q
                              .numbers = {is_causal}});
 }
 
-static void note_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
-{
-    note(b, (struct command){.op = OP_ROPE, .n_tensors = 3, .tensors = {x, cos, sin}});
-}
-
 static void note_layer_norm(struct backend *b, struct tensor out, struct tensor x,
                             struct tensor weight, struct tensor bias, struct tensor scale,
                             struct tensor shift, float eps)
@@ -338,6 +333,15 @@ static void note_rms_norm(struct backend *b, struct tensor out, struct tensor x,
 {
     note(b, (struct command){
                 .op = OP_RMS_NORM, .n_tensors = 3, .tensors = {out, x, weight}, .scalars = {eps}});
+}
+
+static void note_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                               struct tensor cos, struct tensor sin)
+{
+    note(b, (struct command){.op = OP_RMS_NORM_ROPE,
+                             .n_tensors = 4,
+                             .tensors = {x, weight, cos, sin},
+                             .scalars = {eps}});
 }
 
 static void note_group_norm(struct backend *b, struct tensor out, struct tensor x,
@@ -418,9 +422,9 @@ bool cuda_replay_open(struct cuda *c)
     ops->conv2d = note_conv2d;
     ops->upsample2x = note_upsample2x;
     ops->attention = note_attention;
-    ops->rope = note_rope;
     ops->layer_norm = note_layer_norm;
     ops->rms_norm = note_rms_norm;
+    ops->rms_norm_rope = note_rms_norm_rope;
     ops->group_norm = note_group_norm;
     ops->activate = note_activate;
     ops->add = note_add;

@@ -140,9 +140,10 @@ struct call trial_prepare(const struct trial *trial, struct operands *o)
         t[3] = weight(o, WEIGHT_VECTOR, SHAPE(p[2]));
         t[0] = activations(o, SHAPE(1, p[0], p[1], p[2]));
         break;
-    case TRIAL_ROPE: /* L, heads, width */
+    case TRIAL_RMS_NORM_ROPE: /* L, heads, width */
         t[1] = make(o, DTYPE_F32, SHAPE(p[0], p[2] / 2), 1.0f);
         t[2] = make(o, DTYPE_F32, SHAPE(p[0], p[2] / 2), 1.0f);
+        t[3] = weight(o, WEIGHT_VECTOR, SHAPE(p[2]));
         t[0] = activations(o, SHAPE(1, p[0], p[1], p[2]));
         break;
     case TRIAL_GATED_ADD: /* L, D */
@@ -205,9 +206,9 @@ const char *trial_run(struct backend *b, const struct call *c)
     case TRIAL_GROUP_NORM:
         op_group_norm(b, t[0], t[1], t[2], t[3], (int)p[3], eps, ACT_SILU);
         return "group_norm";
-    case TRIAL_ROPE:
-        op_rope(b, t[0], t[1], t[2]);
-        return "rope";
+    case TRIAL_RMS_NORM_ROPE:
+        op_rms_norm_rope(b, t[0], t[3], eps, t[1], t[2]);
+        return "rms_norm_rope";
     case TRIAL_GATED_ADD:
         op_gated_add(b, t[0], t[1], t[2]);
         return "gated_add";

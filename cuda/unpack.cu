@@ -2,7 +2,8 @@
  * memory, in the type of the activations, where any kernel and cuBLASLt can take them. For a matrix
  * of 3072 x 12288 that moves 113 MB (int8), against 19 Gflop per 256 rows; unpacking in the
  * product's own loop would repeat it for every tile of rows. Products of a few rows unpack on load
- * (product_few_kernel): they are bound by reading the weight, which is what quantising makes less. */
+ * (product_few_kernel): they are bound by reading the weight, which is what quantising makes less.
+ */
 #include "cuda/quantised.cuh"
 
 enum { UNPACK_THREADS = 256 };

@@ -186,12 +186,15 @@ static struct tensor modulated_norm(struct backend *b, struct tensor x, struct t
     return out;
 }
 
-/* Project x to one of queries and keys, and normalise it head by head. out [B, L, H, Dh]. */
-static void project_normed(struct backend *b, struct tensor out, struct tensor x,
-                           const struct linear *l, const struct norm *n)
+/* Project x to one of queries and keys, normalise it head by head and rotate it by its place among
+ * all tokens, of which it is those from `start` on. out [B, L, H, Dh]. */
+static void project_placed(struct backend *b, struct tensor out, struct tensor x,
+                           const struct linear *l, const struct norm *n, const struct condition *c,
+                           int64_t start)
 {
     linear(b, tensor_join(out, 2), x, l, ACT_NONE);
-    op_rms_norm(b, out, out, n->weight, EPS);
+    op_rms_norm_rope(b, out, n->weight, EPS, tensor_slice(c->cos, 0, start, out.dims[1]),
+                     tensor_slice(c->sin, 0, start, out.dims[1]));
 }
 
 static void double_block(struct backend *b, const struct transformer *m,
@@ -212,12 +215,12 @@ static void double_block(struct backend *b, const struct transformer *m,
         mod[i] = linear_new(b, act_temb, &s->modulation, ACT_NONE);
         struct tensor n = modulated_norm(b, tensor_slice(x, 1, start[i], count[i]),
                                          chunk(mod[i], 0, 6), chunk(mod[i], 1, 6));
-        project_normed(b, tensor_slice(q, 1, start[i], count[i]), n, &s->q, &s->norm_q);
-        project_normed(b, tensor_slice(k, 1, start[i], count[i]), n, &s->k, &s->norm_k);
+        project_placed(b, tensor_slice(q, 1, start[i], count[i]), n, &s->q, &s->norm_q, condition,
+                       start[i]);
+        project_placed(b, tensor_slice(k, 1, start[i], count[i]), n, &s->k, &s->norm_k, condition,
+                       start[i]);
         linear(b, tensor_join(tensor_slice(v, 1, start[i], count[i]), 2), n, &s->v, ACT_NONE);
     }
-    op_rope(b, q, condition->cos, condition->sin);
-    op_rope(b, k, condition->cos, condition->sin);
     op_attention(b, a, q, k, v, tensor_none(), 1.0f / sqrtf((float)head_width), false);
 
     for (int i = 0; i < 2; i++) {
@@ -251,12 +254,10 @@ static void single_block(struct backend *b, const struct transformer *m,
 
     struct tensor mod = linear_new(b, act_temb, &block->modulation, ACT_NONE); /* [B, 3 D] */
     struct tensor n = modulated_norm(b, x, chunk(mod, 0, 3), chunk(mod, 1, 3));
-    project_normed(b, q, n, &block->q, &block->norm_q);
-    project_normed(b, k, n, &block->k, &block->norm_k);
+    project_placed(b, q, n, &block->q, &block->norm_q, condition, 0);
+    project_placed(b, k, n, &block->k, &block->norm_k, condition, 0);
     linear(b, tensor_join(v, 2), n, &block->v, ACT_NONE);
     linear(b, tensor_slice(both, 2, d, MLP_RATIO * d), n, &block->mlp, ACT_GELU_TANH);
-    op_rope(b, q, condition->cos, condition->sin);
-    op_rope(b, k, condition->cos, condition->sin);
     op_attention(b, tensor_split(tensor_slice(both, 2, 0, d), 2, heads), q, k, v, tensor_none(),
                  1.0f / sqrtf((float)head_width), false);
     op_gated_add(b, x, chunk(mod, 2, 3), linear_new(b, both, &block->out, ACT_NONE));

@@ -73,15 +73,6 @@ void op_attention(struct backend *b, struct tensor out, struct tensor q, struct 
     b->ops->attention(b, out, q, k, v, bias, scale, is_causal);
 }
 
-void op_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
-{
-    assert(is_activation(x) && x.rank == 4 && x.strides[3] == 1 && x.dims[3] % 2 == 0);
-    assert(cos.dtype == DTYPE_F32 && cos.rank == 2 && tensor_is_dense(cos));
-    assert(sin.dtype == DTYPE_F32 && tensor_is_dense(sin) && tensor_same_shape(cos, sin));
-    assert(cos.dims[0] == x.dims[1] && cos.dims[1] == x.dims[3] / 2);
-    b->ops->rope(b, x, cos, sin);
-}
-
 void op_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                    struct tensor bias, struct tensor scale, struct tensor shift, float eps)
 {
@@ -100,6 +91,17 @@ void op_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct t
 {
     assert(is_pair(out, x) && tensor_same_shape(out, x) && is_vector(weight, last(x)));
     b->ops->rms_norm(b, out, x, weight, eps);
+}
+
+void op_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                      struct tensor cos, struct tensor sin)
+{
+    assert(is_activation(x) && x.rank == 4 && x.strides[3] == 1 && x.dims[3] % 2 == 0);
+    assert(cos.dtype == DTYPE_F32 && cos.rank == 2 && tensor_is_dense(cos));
+    assert(sin.dtype == DTYPE_F32 && tensor_is_dense(sin) && tensor_same_shape(cos, sin));
+    assert(cos.dims[0] == x.dims[1] && cos.dims[1] == x.dims[3] / 2);
+    assert(is_vector(weight, last(x)));
+    b->ops->rms_norm_rope(b, x, weight, eps, cos, sin);
 }
 
 void op_group_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,

@@ -40,10 +40,6 @@ void op_upsample2x(struct backend *b, struct tensor out, struct tensor x);
 void op_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                   struct tensor v, struct tensor bias, float scale, bool is_causal);
 
-/* Rotate neighbouring pairs of each head, in place: (x0, x1) -> (x0 c - x1 s, x1 c + x0 s).
- *   x [B, L, H, Dh]   cos, sin [L, Dh / 2] f32 */
-void op_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
-
 /* out = (x - mean) / sqrt(var + eps), then * weight + bias if given, then * (1 + scale) + shift
  * if given; statistics over the last axis. In place allowed.
  *   x, out [B, L, D]   weight, bias [D] f32 or none   scale, shift [B, D] of x's type or none */
@@ -53,6 +49,12 @@ void op_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct
 /* out = x / sqrt(mean(x^2) + eps) * weight over the last axis.   x, out [.., D]   In place. */
 void op_rms_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                  float eps);
+
+/* What queries and keys go through, in place: x / sqrt(mean(x^2) + eps) * weight over the last
+ * axis, rounded to x's type, then neighbouring pairs rotated, (x0, x1) -> (x0 c - x1 s, x1 c + x0
+ * s). x [B, L, H, Dh]   weight [Dh]   cos, sin [L, Dh / 2] f32 */
+void op_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                      struct tensor cos, struct tensor sin);
 
 /* Normalise groups of C / groups neighbouring channels over Y, X; scale, shift, activate.
  *   x, out [B, Y, X, C] dense   weight, bias [C] f32   act NONE or SILU   In place allowed. */
@@ -109,11 +111,12 @@ struct backend_ops {
     void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
     void (*attention)(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                       struct tensor v, struct tensor bias, float scale, bool is_causal);
-    void (*rope)(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin);
     void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                        struct tensor bias, struct tensor scale, struct tensor shift, float eps);
     void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                      float eps);
+    void (*rms_norm_rope)(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                          struct tensor cos, struct tensor sin);
     void (*group_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                        struct tensor bias, int groups, float eps, enum activation act);
     void (*activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);

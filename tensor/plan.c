@@ -137,11 +137,6 @@ static void plan_binary(struct backend *b, struct tensor out, struct tensor x, s
     COUNT(0, out, x, y);
 }
 
-static void plan_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
-{
-    COUNT(0, x, x, cos, sin);
-}
-
 static void plan_layer_norm(struct backend *b, struct tensor out, struct tensor x,
                             struct tensor weight, struct tensor bias, struct tensor scale,
                             struct tensor shift, float eps)
@@ -155,6 +150,13 @@ static void plan_rms_norm(struct backend *b, struct tensor out, struct tensor x,
 {
     (void)weight, (void)eps;
     COUNT(0, out, x);
+}
+
+static void plan_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                               struct tensor cos, struct tensor sin)
+{
+    (void)weight, (void)eps;
+    COUNT(0, x, x, cos, sin);
 }
 
 static void plan_group_norm(struct backend *b, struct tensor out, struct tensor x,
@@ -210,9 +212,9 @@ static const struct backend_ops PLAN_OPS = {
     .conv2d = plan_conv2d,
     .upsample2x = plan_unary,
     .attention = plan_attention,
-    .rope = plan_rope,
     .layer_norm = plan_layer_norm,
     .rms_norm = plan_rms_norm,
+    .rms_norm_rope = plan_rms_norm_rope,
     .group_norm = plan_group_norm,
     .activate = plan_activate,
     .add = plan_binary,

@@ -66,9 +66,10 @@ static void all_operations_agree_with_the_cpu_in_bf16(void **state)
 
 static const struct backend_ops *right;
 
-static void wrong_rope(struct backend *b, struct tensor x, struct tensor cos, struct tensor sin)
+static void wrong_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
+                       struct tensor cos, struct tensor sin)
 {
-    right->rope(b, x, sin, cos);
+    right->rms_norm_rope(b, x, weight, eps, sin, cos);
 }
 
 static void a_wrong_operation_is_named(void **state)
@@ -80,11 +81,11 @@ static void a_wrong_operation_is_named(void **state)
     open_both(DTYPE_F32, &device, &reference);
     right = device->ops;
     struct backend_ops wrong = *right;
-    wrong.rope = wrong_rope;
+    wrong.rms_norm_rope = wrong_rope;
     device->ops = &wrong;
     assert_false(selftest_ops(device, reference, count, &counts, &err));
-    assert_int_equal(counts.wrong, 2); /* both trials of rope */
-    assert_string_equal(counts.wrong_op, "rope");
+    assert_int_equal(counts.wrong, 2); /* both trials of it */
+    assert_string_equal(counts.wrong_op, "rms_norm_rope");
     assert_non_null(strstr(err.text, "rope"));
 }
 

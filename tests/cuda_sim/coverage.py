@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lines of the CUDA kernels that the op tests execute on the simulated device: all of them, or fail.
 
-    coverage.py [--root TREE] [--work DIR]
+    coverage.py [--root TREE] [--work DIR] [--jobs N]
 
 A branch of a kernel that no test takes is one that nobody has verified. Lines count once however
 many template instances they have; what is compiled away in all of them does not count.
@@ -10,11 +10,12 @@ many template instances they have; what is compiled away in all of them does not
 import argparse
 import collections
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
-PROGRAMS = ("test_cuda_products", "test_cuda_rows")
+PROGRAMS = ("test_cuda_products", "test_cuda_rows", "test_made_weights")
 # Lines that cannot run in a simulation, by their text.
 EXEMPT = ()
 
@@ -44,17 +45,18 @@ def main():
     root = pathlib.Path(__file__).resolve().parents[2]
     parser.add_argument("--root", type=pathlib.Path, default=root)
     parser.add_argument("--work", type=pathlib.Path, default=root / "build/coverage")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="of the compiler")
     options = parser.parse_args()
 
     configure = ["cmake", "-S", str(options.root), "-B", str(options.work), "-G", "Ninja"]
     configure += ["-DCMAKE_BUILD_TYPE=Release", "-DCUDA_SIM_COVERAGE=ON"]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
-    build = ["ninja", "-C", str(options.work), *PROGRAMS]
+    build = ["ninja", "-C", str(options.work), "-j", str(options.jobs), *PROGRAMS]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
     for data in options.work.rglob("*.gcda"):
         data.unlink()
     for program in PROGRAMS:
-        environment = {"FLUXBENCH_CUBLASLT": "0", "CUDA_SIM_UNCHECKED": "1", "PATH": "/usr/bin:/bin"}
+        environment = {"FLUXBENCH_CUBLASLT": "0", "CUDA_SIM_CHECKS": "0", "PATH": "/usr/bin:/bin"}
         subprocess.run(
             [str(options.work / "tests/cuda" / program)],
             check=True,

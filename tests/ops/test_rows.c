@@ -1,4 +1,4 @@
-/* Norms, rope, element-wise operations, copies, embedding and pixels on every back end. */
+/* Norms, rotations, element-wise operations, copies, embedding and pixels on every back end. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -90,13 +90,18 @@ static void run_group_norm(struct lab *lab, const int64_t *p)
 }
 
 /* p: B, L, H, Dh */
-static void run_rope(struct lab *lab, const int64_t *p)
+static void run_rms_norm_rope(struct lab *lab, const int64_t *p)
 {
     struct shape shape = SHAPE(p[0], p[1], p[2], p[3]);
     struct operand *x = operand_random(lab, lab->dtype, shape, lab->op_case->layout);
     struct operand *cosine = operand_random(lab, DTYPE_F32, SHAPE(p[1], p[3] / 2), DENSE);
     struct operand *sine = operand_random(lab, DTYPE_F32, SHAPE(p[1], p[3] / 2), DENSE);
-    op_rope(lab->backend, x->t, cosine->t, sine->t);
+    struct operand *weight = operand_weight(lab, DTYPE_F32, SHAPE(p[3]), WEIGHT_VECTOR);
+    op_rms_norm_rope(lab->backend, x->t, weight->t, 1e-6f, cosine->t, sine->t);
+    int64_t rows = p[0] * p[1] * p[2];
+    reference_rms_norm(x->values, x->values, weight->values, rows, p[3], 1e-6);
+    for (int64_t i = 0; i < rows * p[3]; i++)
+        x->values[i] = lab_round(lab->dtype, x->values[i]);
     reference_rope(x->values, cosine->values, sine->values, p[0], p[1], p[2], p[3]);
     operand_check(lab, x, x->values);
 }
@@ -310,9 +315,9 @@ static const struct op_case CASES[] = {
      .layout = DENSE,
      .bounds = {1e-11, 1e-5}},
     /* B, L, H, Dh */
-    {"rope", run_rope, {2, 9, 3, 16}, .layout = DENSE},
-    {"rope in a window", run_rope, {2, 7, 2, 128}, .layout = WINDOW},
-    {"rope of one pair", run_rope, {1, 1, 1, 2}, .layout = DENSE},
+    {"rms_norm_rope", run_rms_norm_rope, {2, 9, 3, 16}, .layout = DENSE},
+    {"rms_norm_rope in a window", run_rms_norm_rope, {2, 7, 2, 128}, .layout = WINDOW},
+    {"rms_norm_rope of one pair", run_rms_norm_rope, {1, 1, 1, 2}, .layout = DENSE},
     /* activation, n, in place; scale is the end of the sweep */
     {"activate none", run_activate, {ACT_NONE, 50, 0}, .layout = DENSE, .scale = 10},
     {"activate SiLU", run_activate, {ACT_SILU, 2001, 0}, .layout = DENSE, .scale = 120},
