@@ -108,7 +108,7 @@ int main(int argc, char **argv)
         fputs("usage: bench_curl_loop URL N_REQUESTS CONCURRENCY [poll|epoll]\n", stderr);
         return 2;
     }
-    long n_wanted = atol(argv[2]), concurrency = atol(argv[3]);
+    long n_wanted = strtol(argv[2], NULL, 10), concurrency = strtol(argv[3], NULL, 10);
     bool has_epoll = argc > 4 && strcmp(argv[4], "epoll") == 0;
     struct loop loop = {.timeout_ms = -1, .n_left = n_wanted - concurrency};
     size_t bytes = 0;

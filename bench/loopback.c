@@ -25,8 +25,8 @@ int main(int argc, char **argv)
         .delay_ns = argc > 1 ? (int64_t)(strtod(argv[1], NULL) * (double)NS_PER_MS) : 0,
         .answer_bytes = argc > 2 ? strtoul(argv[2], NULL, 10) : 1024,
         .n_pictures = argc > 3 ? strtoul(argv[3], NULL, 10) : 1,
-        .n_slots = argc > 4 ? atoi(argv[4]) : 0,
-        .port = argc > 5 ? atoi(argv[5]) : 0,
+        .n_slots = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0,
+        .port = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 0,
     };
     struct loopback *server;
     struct error err = {0};

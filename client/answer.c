@@ -168,7 +168,7 @@ static bool depends_on_bytes_alone(const struct record *r, const struct json *tr
 static bool judge_body(struct record *r, const struct answer_source *source)
 {
     struct error err = {0};
-    if (source && source->memory && answer_memory_recall(source->memory, r)) {
+    if (source->memory && answer_memory_recall(source->memory, r)) {
         r->stages = stages_read(r->server_timing, NULL);
         return false;
     }

@@ -388,8 +388,11 @@ void loopback_close(struct loopback *s)
         while (write(s->stop, &one, sizeof one) < 0 && errno == EINTR) {}
         pthread_join(s->thread, NULL);
     }
-    while (s->connections)
-        free_connection(s, s->connections);
+    for (struct connection *c = s->connections, *next; c; c = next) {
+        next = c->next;
+        c->previous = NULL;
+        free_connection(s, c);
+    }
     const int descriptors[] = {s->listener, s->epoll, s->timer, s->stop};
     for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
         if (descriptors[i] >= 0)

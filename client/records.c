@@ -13,9 +13,13 @@
 #include "client/report_html_images.h"
 #include "client/trace.h"
 
+/* After so many at once, let others come together for a while: waking up for each of them would
+ * cost the thread that sends more than judging costs this one. */
+#define GATHER_LEAST 4
+#define GATHER_NS (2 * NS_PER_MS)
 #define FLUSH_NS (100 * NS_PER_MS)
 #define FILE_BUFFER ((size_t)64 << 10)
-#define SMALL_PARTS ((size_t)512) /* header values of a record and what malloc adds */
+#define SMALL_PARTS ((size_t)512)         /* header values of a record and what malloc adds */
 #define RELEASE_BYTES ((size_t)256 << 10) /* room is given back in pieces of at least that */
 
 struct records {
@@ -217,11 +221,12 @@ static void *records_main(void *self)
     pthread_setname_np(pthread_self(), "records");
     struct record *r;
     while ((r = take_all(s))) {
-        size_t n = 0, bytes = 0;
+        size_t n = 0, n_all = 0, bytes = 0;
         while (r) {
             struct record *next = r->next;
             bytes += pending_size(r);
             n++;
+            n_all++;
             handle(s, r);
             if (bytes >= RELEASE_BYTES || !next) {
                 release(s, n, bytes);
@@ -231,6 +236,8 @@ static void *records_main(void *self)
                 flush_files(s);
             r = next;
         }
+        if (n_all >= GATHER_LEAST)
+            clock_sleep_until_ns(clock_now_ns() + GATHER_NS);
     }
     return NULL;
 }

@@ -180,7 +180,7 @@ static void transfers_that_failed_have_no_code(void **state)
         r->transfer = CASES[i].transfer;
         r->status = 200; /* headers may have come */
         r->transfer_text = xstrdup("why");
-        answer_judge(r, NULL);
+        answer_judge(r, &(struct answer_source){.self = NULL});
         assert_string_equal(r->error.type, CASES[i].type);
         assert_int_equal(r->error.code, 0);
         record_free(r);
