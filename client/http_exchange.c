@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #define MAX_REDIRECTS 10L
+#define READ_BYTES 102400L /* at once: pictures are large, and each reading costs a call */
 
 /* ---- callbacks: stamps and bytes ------------------------------------------------------------ */
 
@@ -162,6 +163,7 @@ struct exchange *exchange_new(const struct request_target *target,
     x->url = target->urls[0];
     exchange_set_common(easy, x->url, &target->connect, options->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BYTES);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);

@@ -215,6 +215,15 @@ static void release(struct records *s, size_t n, size_t bytes)
         s->options.on_room(s->options.on_room_self);
 }
 
+/* Large answers must not fill the room meanwhile. */
+static bool may_gather(struct records *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool is_small = s->pending_bytes < s->options.max_pending_bytes / 8;
+    pthread_mutex_unlock(&s->lock);
+    return is_small;
+}
+
 static void *records_main(void *self)
 {
     struct records *s = self;
@@ -236,7 +245,7 @@ static void *records_main(void *self)
                 flush_files(s);
             r = next;
         }
-        if (n_all >= GATHER_LEAST)
+        if (n_all >= GATHER_LEAST && may_gather(s))
             clock_sleep_until_ns(clock_now_ns() + GATHER_NS);
     }
     return NULL;
