@@ -129,6 +129,17 @@ void kept_trim(const struct kept *k)
         trim_chunk(k, i);
 }
 
+void kept_trim_piece(const struct kept *k, size_t i)
+{
+    size_t first = (i + 1 - KEPT_PASS) / CHUNK_ROWS, last = i / CHUNK_ROWS;
+    if (i / KEPT_PASS % 16 == 15) {
+        kept_trim(k);
+        return;
+    }
+    for (size_t c = first; c <= last && c < k->n_chunks; c++)
+        trim_chunk(k, c);
+}
+
 void kept_close(struct kept *k)
 {
     if (!k)

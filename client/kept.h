@@ -26,9 +26,11 @@ struct record *kept_at(const struct kept *k, size_t i);
 
 /* Take the pages out of the process's memory; the system reads them again when they are used. */
 void kept_trim(const struct kept *k);
+/* The same for the rows around i - KEPT_PASS to i; of all of them at every 16th such piece. */
+void kept_trim_piece(const struct kept *k, size_t i);
 /* The same now and then: for loops over all records, called for each i. k may be NULL. */
 static inline void kept_pass(const struct kept *k, size_t i)
 {
     if (k && i % KEPT_PASS == KEPT_PASS - 1)
-        kept_trim(k);
+        kept_trim_piece(k, i);
 }
