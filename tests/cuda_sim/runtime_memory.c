@@ -186,7 +186,8 @@ static cudaError_t copy_row(char *to, const char *from, size_t bytes, enum cudaM
                     (void *)to);
         return cudaErrorInvalidValue;
     }
-    if (kind == cudaMemcpyDeviceToHost && !vgpu_is_initialised(from, bytes))
+    if (kind == cudaMemcpyDeviceToHost && vgpu_options.checks != VGPU_CHECK_NOTHING &&
+        !vgpu_is_initialised(from, bytes))
         vgpu_report(VGPU_HOST_COPY, 0, "copy of %zu bytes from %p: some were never written", bytes,
                     (const void *)from);
     if (kind == cudaMemcpyHostToDevice || vgpu_is_initialised(from, bytes)) {
