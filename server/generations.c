@@ -54,8 +54,11 @@ static bool read_wish(struct generation *g, const struct flux *model)
     struct service *s = g->service;
     struct error err = {0};
     struct flux_spec defaults = flux_spec_default(model);
-    if (!images_parse(&g->wish, g->http->body.data, g->http->body.size, &s->limits, &defaults,
-                      &err)) {
+    const struct form *form = g->http->form;
+    const struct buf *body = &g->http->body;
+    bool ok = form ? images_parse_edit(&g->wish, form, &s->limits, &defaults, &err)
+                   : images_parse(&g->wish, body->data, body->size, &s->limits, &defaults, &err);
+    if (!ok) {
         http_fail_with(g->response, &err);
         return false;
     }
@@ -67,6 +70,8 @@ static bool read_wish(struct generation *g, const struct flux *model)
     g->spec = images_spec(&g->wish, &defaults);
     if (!flux_check(model, &g->spec, &err)) {
         images_rename_field(&err);
+        if (g->wish.is_edit && strcmp(err.field, "size") == 0) /* the size is the picture's */
+            snprintf(err.field, sizeof err.field, "image");
         http_fail_with(g->response, &err);
         return false;
     }
@@ -154,6 +159,8 @@ static void put_log(struct generation *g, const struct images_answer *a)
                r->width_px, r->height_px, r->steps_run, (long long)g->wish.seed,
                image_format_name(g->wish.format), (long long)r->prompt_tokens);
     images_answer_log(log, a);
+    if (g->wish.is_edit)
+        buf_printf(log, " strength=%g", g->wish.strength);
     if (*g->wish.ignored)
         http_log_text(g->response, "ignored", g->wish.ignored);
     if (*r->warning)

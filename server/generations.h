@@ -1,4 +1,5 @@
-/* The handler of POST /v1/images/generations. */
+/* The handler of POST /v1/images/generations, and of /v1/images/edits, whose wish comes as a form
+ * with a picture. */
 #pragma once
 
 #include "server/http.h"

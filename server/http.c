@@ -5,7 +5,9 @@
  * An error that is known from the headers (no such route, body too large, ...) is kept in `early`
  * and answered when the body has been read and thrown away: answering at once would close the
  * socket with unread data, and the client would see a reset instead of the answer. Clients that
- * announced `Expect: 100-continue` wait for permission, so they are answered at once. */
+ * announced `Expect: 100-continue` wait for permission, so they are answered at once.
+ *
+ * A form is taken apart by the library while it comes in; only its values are kept. */
 #include "server/http.h"
 
 #include <microhttpd.h>
@@ -27,6 +29,7 @@
 enum {
     HEADER_BYTES = 32 * 1024,          /* longer ones are answered 431 by the library */
     DISCARD_BYTES = 256 * 1024 * 1024, /* of an unwanted body, before the connection is cut */
+    PART_HEAD_BYTES = 8 * 1024,        /* the longest head of a part of a form */
 };
 
 struct http {
@@ -41,9 +44,12 @@ struct exchange {
     struct http_request request;
     struct http_response response;
     const struct http_route *route;
-    bool is_early;  /* response is filled in; the body is not wanted */
-    bool is_active; /* counted in n_active */
-    size_t n_discarded;
+    bool is_early;                  /* response is filled in; the body is not wanted */
+    bool is_active;                 /* counted in n_active */
+    size_t n_received, n_discarded; /* bytes of the body */
+    struct form form;               /* owner of request.form */
+    struct MHD_PostProcessor *post; /* NULL: JSON, or no body wanted any more */
+    struct error form_error;
     struct buf param; /* owner of request.param */
     struct buf method, path, host, request_id;
 };
@@ -98,11 +104,85 @@ static void find_route(const struct http *http, struct exchange *x)
               allowed);
 }
 
-static void refuse_body(struct exchange *x, size_t limit)
+static size_t body_limit(const struct http *http, const struct exchange *x)
+{
+    return x->route && x->route->is_form ? http->config.max_form_bytes
+                                         : http->config.max_body_bytes;
+}
+
+/* Nothing of the body is of use any more. */
+static void forget_body(struct exchange *x)
 {
     x->is_early = true;
     buf_free(&x->request.body);
+    if (x->post)
+        MHD_destroy_post_processor(x->post);
+    x->post = NULL;
+    form_free(&x->form);
+}
+
+static void refuse_body(struct exchange *x, size_t limit)
+{
+    forget_body(x);
     http_fail(&x->response, 413, NULL, NULL, "the request's body is larger than %zu bytes", limit);
+}
+
+/* --- forms -------------------------------------------------------------------------------------*/
+
+static void refuse_form(struct exchange *x)
+{
+    forget_body(x);
+    if (x->form_error.code == ERR_NONE) {
+        fail(&x->form_error, ERR_INVALID,
+             "the body is no whole multipart/form-data: each part must have a name and end with "
+             "the boundary of the Content-Type");
+    }
+    http_fail_with(&x->response, &x->form_error);
+}
+
+/* The library calls it with each piece of a value. */
+static enum MHD_Result on_part(void *cls, enum MHD_ValueKind kind, const char *name,
+                               const char *file_name, const char *content_type,
+                               const char *transfer_encoding, const char *data, uint64_t offset,
+                               size_t size)
+{
+    struct exchange *x = cls;
+    const struct form_head head = {.name = name, .transfer_encoding = transfer_encoding};
+    (void)kind, (void)file_name, (void)content_type;
+    bool ok = form_add(&x->form, &head, (size_t)offset, data, size, &x->form_error);
+    return ok ? MHD_YES : MHD_NO;
+}
+
+static void begin_form(struct exchange *x, struct MHD_Connection *connection, const char *type)
+{
+    static const char WANTED[] = MHD_HTTP_POST_ENCODING_MULTIPART_FORMDATA;
+    if (!type || strncasecmp(type, WANTED, strlen(WANTED)) != 0) {
+        x->is_early = true;
+        http_fail(&x->response, 415, NULL, NULL,
+                  "Content-Type '%s': the body must be a form, "
+                  "sent as multipart/form-data",
+                  type ? type : "");
+        return;
+    }
+    x->post = MHD_create_post_processor(connection, PART_HEAD_BYTES, on_part, x);
+    x->request.form = &x->form;
+    if (!x->post) {
+        fail(&x->form_error, ERR_INVALID,
+             "Content-Type '%s': must tell the boundary, as in multipart/form-data; boundary=x",
+             type);
+        refuse_form(x);
+    }
+}
+
+/* The body has ended: its last part must have, too. */
+static void end_form(struct exchange *x)
+{
+    if (!x->post)
+        return;
+    bool is_whole = MHD_destroy_post_processor(x->post) == MHD_YES;
+    x->post = NULL;
+    if (!is_whole || x->form.n_parts == 0)
+        refuse_form(x);
 }
 
 /* What the headers alone tell about a body. */
@@ -113,8 +193,10 @@ static void check_headers(const struct http *http, struct exchange *x,
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const char *type =
         MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
-    if (length && strtoull(length, NULL, 10) > http->config.max_body_bytes) {
-        refuse_body(x, http->config.max_body_bytes);
+    if (length && strtoull(length, NULL, 10) > body_limit(http, x)) {
+        refuse_body(x, body_limit(http, x));
+    } else if (x->route->is_form) {
+        begin_form(x, connection, type);
     } else if (strcmp(x->route->method, "POST") == 0 && type && !strcasestr(type, "json")) {
         x->is_early = true;
         http_fail(&x->response, 415, NULL, NULL,
@@ -194,9 +276,15 @@ static enum MHD_Result send_response(struct exchange *x, struct MHD_Connection *
 /* A piece of the body. False cuts the connection. */
 static bool receive(const struct http *http, struct exchange *x, const char *bytes, size_t size)
 {
-    size_t limit = http->config.max_body_bytes;
-    if (!x->is_early && x->request.body.size + size > limit)
+    size_t limit = body_limit(http, x);
+    x->n_received += size;
+    if (!x->is_early && x->n_received > limit)
         refuse_body(x, limit);
+    if (!x->is_early && x->post) {
+        if (MHD_post_process(x->post, bytes, size) != MHD_YES)
+            refuse_form(x);
+        return true;
+    }
     if (!x->is_early) {
         buf_append(&x->request.body, bytes, size);
         return true;
@@ -228,6 +316,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         *data_size = 0;
         return receive(http, x, data, size) ? MHD_YES : MHD_NO;
     }
+    end_form(x);
     x->request.received_ns = clock_now_ns();
     x->is_active = true;
     atomic_fetch_add(&http->n_active, 1);
@@ -276,8 +365,9 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **st
     }
     if (x->is_active)
         atomic_fetch_sub(&http->n_active, 1);
-    struct buf *owned[] = {&x->request.body, &x->response.body, &x->response.log, &x->param,
-                           &x->method,       &x->path,          &x->host,         &x->request_id};
+    forget_body(x);
+    struct buf *owned[] = {&x->response.body, &x->response.log, &x->param,     &x->method,
+                           &x->path,          &x->host,         &x->request_id};
     for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
         buf_free(owned[i]);
     free(x);

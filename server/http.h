@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "server/form.h"
 
 struct http_request {
     const char *method;     /* "GET", "POST"; HEAD arrives as GET */
@@ -17,9 +18,10 @@ struct http_request {
     const char *request_id; /* the client's X-Request-ID, or NULL */
     char client[64];        /* its address, for logs */
     struct buf body;
-    int64_t begun_ns;    /* headers read */
-    int64_t received_ns; /* body read */
-    int socket;          /* only for http_client_is_gone() */
+    const struct form *form; /* instead of a body, or NULL */
+    int64_t begun_ns;        /* headers read */
+    int64_t received_ns;     /* body read */
+    int socket;              /* only for http_client_is_gone() */
 };
 
 enum { HTTP_MAX_HEADERS = 8, HTTP_NO_ANSWER = 499 };
@@ -40,18 +42,21 @@ typedef void (*http_handler_fn)(void *ctx, const struct http_request *request,
                                 struct http_response *response);
 
 /* Routes of one path with different methods are separate rows. The path may contain one "{}", which
- * stands for at least one character of any kind. A POST route wants JSON. */
+ * stands for at least one character of any kind. A POST route wants JSON, or a
+ * form if it says so. */
 struct http_route {
     const char *method, *path;
     http_handler_fn handler;
     bool is_quiet; /* successes are logged at debug level: probes come often */
+    bool is_form;  /* wants multipart/form-data */
 };
 
 struct http_config {
     int socket; /* listening; http_open() takes it over, even when it fails */
     int max_connections;
-    int timeout_s; /* without a byte from or to the client */
-    size_t max_body_bytes;
+    int timeout_s;         /* without a byte from or to the client */
+    size_t max_body_bytes; /* of JSON */
+    size_t max_form_bytes; /* of forms */
     const struct http_route *routes;
     size_t n_routes;
     void *ctx; /* for handlers and on_done */

@@ -23,6 +23,7 @@ struct field {
     const char *choices; /* "a|b|c" */
     const char *why;     /* added to the error text of a choice */
     bool has_no_effect;  /* accepted for compatibility, and listed as ignored */
+    bool is_of_edits;    /* unknown elsewhere */
 };
 
 #define AT(member) offsetof(struct images_request, member)
@@ -32,28 +33,45 @@ static const struct field FIELDS[] = {
     {"negative_prompt", KIND_STRING, AT(negative_prompt), .choices = NULL},
     {"model", KIND_STRING, AT(model), .choices = NULL},
     {"user", KIND_STRING, AT(user), .choices = NULL},
-    {"n", KIND_INT, AT(n), 1, FLUX_MAX_ROWS, NULL, NULL, false},
+    {"n", KIND_INT, AT(n), 1, FLUX_MAX_ROWS, .choices = NULL},
     {"size", KIND_STRING, AT(size), .choices = NULL},
-    {"width", KIND_INT, AT(width_px), 1, MAX_SIDE_PX, NULL, NULL, false},
-    {"height", KIND_INT, AT(height_px), 1, MAX_SIDE_PX, NULL, NULL, false},
-    {"num_inference_steps", KIND_INT, AT(steps), 1, FLUX_MAX_STEPS, NULL, NULL, false},
-    {"guidance_scale", KIND_DOUBLE, AT(guidance_scale), 0, MAX_SCALE, NULL, NULL, false},
-    {"true_cfg_scale", KIND_DOUBLE, AT(true_cfg_scale), 0, MAX_SCALE, NULL, NULL, false},
-    {"max_sequence_length", KIND_INT, AT(max_sequence_length), 1, FLUX_MAX_SEQUENCE, NULL, NULL,
-     false},
-    {"seed", KIND_INT, AT(seed), 0, (double)((INT64_C(1) << 53) - 1), NULL, NULL, false},
-    {"response_format", KIND_CHOICE, AT(response_format), 0, 0, "b64_json|url", "", false},
-    {"output_format", KIND_CHOICE, AT(output_format), 0, 0, "png|jpeg|webp", "", false},
-    {"output_compression", KIND_INT, AT(output_compression), 0, 100, NULL, NULL, false},
-    {"output_quality", KIND_INT, AT(output_quality), 0, 100, NULL, NULL, false},
-    {"quality", KIND_CHOICE, AT(quality), 0, 0, "auto|standard|hd|low|medium|high", "", true},
-    {"style", KIND_CHOICE, AT(style), 0, 0, "vivid|natural", "", true},
-    {"background", KIND_CHOICE, AT(background), 0, 0, "auto|opaque",
-     " (the pictures have no alpha channel)", false},
+    {"width", KIND_INT, AT(width_px), 1, MAX_SIDE_PX, .choices = NULL},
+    {"height", KIND_INT, AT(height_px), 1, MAX_SIDE_PX, .choices = NULL},
+    {"num_inference_steps", KIND_INT, AT(steps), 1, FLUX_MAX_STEPS, .choices = NULL},
+    {"guidance_scale", KIND_DOUBLE, AT(guidance_scale), 0, MAX_SCALE, .choices = NULL},
+    {"true_cfg_scale", KIND_DOUBLE, AT(true_cfg_scale), 0, MAX_SCALE, .choices = NULL},
+    {"max_sequence_length", KIND_INT, AT(max_sequence_length), 1, FLUX_MAX_SEQUENCE,
+     .choices = NULL},
+    {"seed", KIND_INT, AT(seed), 0, (double)((INT64_C(1) << 53) - 1), .choices = NULL},
+    {"response_format", KIND_CHOICE, AT(response_format), .choices = "b64_json|url", .why = ""},
+    {"output_format", KIND_CHOICE, AT(output_format), .choices = "png|jpeg|webp", .why = ""},
+    {"output_compression", KIND_INT, AT(output_compression), 0, 100, .choices = NULL},
+    {"output_quality", KIND_INT, AT(output_quality), 0, 100, .choices = NULL},
+    {"quality", KIND_CHOICE, AT(quality), .choices = "auto|standard|hd|low|medium|high", .why = "",
+     .has_no_effect = true},
+    {"style", KIND_CHOICE, AT(style), .choices = "vivid|natural", .why = "", .has_no_effect = true},
+    {"background", KIND_CHOICE, AT(background), .choices = "auto|opaque",
+     .why = " (the pictures have no alpha channel)"},
     {"stream", KIND_BOOL, AT(wants_stream), .choices = NULL},
+    {"strength", KIND_DOUBLE, AT(strength), 0, 1, .choices = NULL, .is_of_edits = true},
 };
 
 enum { N_FIELDS = sizeof FIELDS / sizeof FIELDS[0] };
+
+static const struct field *find_field(const char *name)
+{
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        if (strcmp(FIELDS[i].name, name) == 0)
+            return &FIELDS[i];
+    }
+    return NULL;
+}
+
+bool images_is_text(const char *field)
+{
+    const struct field *f = find_field(field);
+    return !f || f->kind == KIND_STRING || f->kind == KIND_CHOICE;
+}
 
 /* --- single fields -----------------------------------------------------------------------------*/
 
@@ -208,12 +226,8 @@ static void note_ignored(struct images_request *r, const char *name)
 static void list_ignored(struct images_request *r)
 {
     for (const struct json *child = json_first(r->body); child; child = json_next(child)) {
-        const struct field *known = NULL;
-        for (size_t i = 0; i < N_FIELDS && !known; i++) {
-            if (strcmp(FIELDS[i].name, json_key(child)) == 0)
-                known = &FIELDS[i];
-        }
-        if (!known || known->has_no_effect)
+        const struct field *known = find_field(json_key(child));
+        if (!known || known->has_no_effect || (known->is_of_edits && !r->is_edit))
             note_ignored(r, json_key(child));
     }
 }
@@ -227,6 +241,7 @@ static void set_defaults(struct images_request *r, const struct flux_spec *defau
     r->steps = defaults->steps < limits->max_steps ? defaults->steps : limits->max_steps;
     r->guidance_scale = defaults->guidance_scale;
     r->true_cfg_scale = defaults->true_cfg_scale;
+    r->strength = defaults->strength;
     r->max_sequence_length = defaults->max_sequence_length;
     r->seed = r->output_compression = r->output_quality = -1;
 }
@@ -249,10 +264,16 @@ bool images_parse(struct images_request *r, const char *body, size_t size,
                   const struct images_limits *limits, const struct flux_spec *defaults,
                   struct error *err)
 {
+    return parse_object(r, size ? body : "", size, err) && images_read(r, limits, defaults, err);
+}
+
+bool images_read(struct images_request *r, const struct images_limits *limits,
+                 const struct flux_spec *defaults, struct error *err)
+{
     set_defaults(r, defaults, limits);
-    if (!parse_object(r, size ? body : "", size, err))
-        return false;
     for (size_t i = 0; i < N_FIELDS; i++) {
+        if (FIELDS[i].is_of_edits && !r->is_edit)
+            continue;
         /* size comes before width and height in the table, which override it */
         if (!read_field(r, &FIELDS[i], err))
             return false;
@@ -276,6 +297,7 @@ bool images_parse(struct images_request *r, const char *body, size_t size,
 void images_request_free(struct images_request *r)
 {
     json_free(r->body);
+    image_free(&r->picture);
     *r = (struct images_request){0};
 }
 
@@ -292,6 +314,8 @@ struct flux_spec images_spec(const struct images_request *r, const struct flux_s
     spec.guidance_scale = r->guidance_scale;
     spec.true_cfg_scale = r->true_cfg_scale;
     spec.max_sequence_length = (int)r->max_sequence_length;
+    spec.init_rgb = r->picture.rgb;
+    spec.strength = r->strength;
     spec.seeds = r->seeds;
     spec.n_seeds = (int)r->n;
     spec.max_batch = 1; /* a picture does not depend on its neighbours */

@@ -1,10 +1,12 @@
-/* POST /v1/images/generations, the wish: a JSON body becomes a validated flux_spec. No sockets, no
- * model. Each field is a row of a table; see docs/server.md for what it means. */
+/* POST /v1/images/generations and /v1/images/edits, the wish: a JSON body, or a form and its
+ * picture, becomes a validated flux_spec. No sockets, no model. Each field is a row of a table; see
+ * docs/server.md for what it means. */
 #pragma once
 
 #include "base/json.h"
 #include "flux/flux.h"
 #include "image/image.h"
+#include "server/form.h"
 
 /* What the server allows, from its options. */
 struct images_limits {
@@ -20,9 +22,13 @@ struct images_request {
     const char *size, *response_format, *output_format;  /* NULL: not given */
     int64_t n, width_px, height_px, steps, max_sequence_length;
     int64_t seed; /* of the first image; chosen at random when not given */
-    double guidance_scale, true_cfg_scale;
+    double guidance_scale, true_cfg_scale, strength;
     int64_t output_compression, output_quality; /* -1: not given */
     bool wants_stream;
+
+    /* of edits */
+    bool is_edit;
+    struct image picture; /* owned; to start from, width_px x height_px */
 
     /* what follows from the above */
     bool wants_url;
@@ -37,6 +43,15 @@ struct images_request {
 bool images_parse(struct images_request *request, const char *body, size_t size,
                   const struct images_limits *limits, const struct flux_spec *defaults,
                   struct error *err);
+/* The same from a form: the picture to edit stands in its part "image", and is the size. */
+bool images_parse_edit(struct images_request *request, const struct form *form,
+                       const struct images_limits *limits, const struct flux_spec *defaults,
+                       struct error *err);
+/* Judge what stands in request->body, an object that request owns. For the two above. */
+bool images_read(struct images_request *request, const struct images_limits *limits,
+                 const struct flux_spec *defaults, struct error *err);
+/* True when a field's value is text, not a number or a boolean; so are those of unknown ones. */
+bool images_is_text(const char *field);
 void images_request_free(struct images_request *request);
 
 /* The pipeline's wish; it points into request, and at request itself. */

@@ -17,7 +17,7 @@ struct server_options {
     struct backends_wish backend;
     int64_t num_gpus, ulysses_degree;
     struct images_limits limits;
-    int64_t max_queue, max_body_bytes, max_connections, timeout_s;
+    int64_t max_queue, max_body_bytes, max_form_bytes, max_connections, timeout_s;
     int64_t store_images, store_bytes;
     int log_level;
     bool wants_help, wants_version;

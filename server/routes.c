@@ -170,13 +170,14 @@ static void handle_metrics(void *ctx, const struct http_request *request,
 }
 
 static const struct http_route ROUTES[] = {
-    {"POST", "/v1/images/generations", generations_handle, false},
-    {"GET", "/v1/images/{}/content", handle_content, false},
-    {"GET", "/v1/models", handle_models, true},
-    {"GET", "/v1/models/{}", handle_model, true},
-    {"GET", "/health", handle_health, true},
-    {"GET", "/version", handle_version, true},
-    {"GET", "/metrics", handle_metrics, true},
+    {"POST", "/v1/images/generations", generations_handle, false, false},
+    {"POST", "/v1/images/edits", generations_handle, false, true},
+    {"GET", "/v1/images/{}/content", handle_content, false, false},
+    {"GET", "/v1/models", handle_models, true, false},
+    {"GET", "/v1/models/{}", handle_model, true, false},
+    {"GET", "/health", handle_health, true, false},
+    {"GET", "/version", handle_version, true, false},
+    {"GET", "/metrics", handle_metrics, true, false},
 };
 
 const struct http_route *routes_all(size_t *n_routes)

@@ -107,6 +107,7 @@ static bool start(struct server *s, struct error *err)
                                .max_connections = (int)o->max_connections,
                                .timeout_s = (int)o->timeout_s,
                                .max_body_bytes = (size_t)o->max_body_bytes,
+                               .max_form_bytes = (size_t)o->max_form_bytes,
                                .ctx = service,
                                .on_done = on_done};
     http.routes = routes_all(&http.n_routes);

@@ -143,7 +143,8 @@ struct flux_spec flux_spec_default(const struct flux *f)
                               .steps = f->info.default_steps,
                               .guidance_scale = f->info.default_guidance,
                               .true_cfg_scale = 1,
-                              .max_sequence_length = f->info.default_sequence_length};
+                              .max_sequence_length = f->info.default_sequence_length,
+                              .strength = 0.6};
 }
 
 bool flux_check(const struct flux *f, const struct flux_spec *spec, struct error *err)

@@ -58,6 +58,7 @@ void harness_start(struct harness *h, struct harness_options o)
     struct http_config http = {.max_connections = 64,
                                .timeout_s = (int)or_default((size_t)o.timeout_s, 30),
                                .max_body_bytes = or_default(o.max_body_bytes, 10000),
+                               .max_form_bytes = 20000,
                                .ctx = s,
                                .on_done = count_answer};
     http.socket = listener_open("127.0.0.1", &s->port, &err);
