@@ -274,8 +274,10 @@ bool prompts_read(struct prompts *p, const char *path, enum prompts_format forma
                   bool takes_images, struct error *err)
 {
     struct buf file = {0};
-    if (!file_read(&file, path, err))
+    if (!file_read(&file, path, err)) {
+        buf_free(&file);
         return error_prefix(err, "--input-file");
+    }
     bool ok = true;
     const char *line;
     size_t at = 0, number = 0, size;

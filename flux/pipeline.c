@@ -271,7 +271,7 @@ static bool check_finite(struct backend *b, const struct run *r, int first, stru
              fail(err, ERR_INTERNAL,
                   "image %lld: the denoised latents are not finite: damaged weights, or values "
                   "beyond the type that they are stored in",
-                  (long long)(first + i / row));
+                  first + (long long)(i / row));
     }
     free(host);
     return ok;

@@ -60,6 +60,8 @@ def options(case, goldens):
              "--dtype", "bf16" if case["compute_dtype"] == "bfloat16" else "f32"]
     if case["guidance_scale"] is not None:
         args += ["--guidance-scale", str(case["guidance_scale"])]
+    if case.get("vae_tile_size"):
+        args += ["--vae-tiling", "--vae-tile-size", str(case["vae_tile_size"])]
     if case.get("init_image"):
         args += ["--image", str(goldens / case["init_image"]), "--strength", str(case["strength"])]
     return args

@@ -149,7 +149,8 @@ static void devices_are_found_by_the_names_of_drivers(void **state)
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const struct device *d = device_find(CASES[i].name);
-        if ((d == NULL) != (CASES[i].device == NULL) || (d && strcmp(d->name, CASES[i].device)))
+        if ((d == NULL) != (CASES[i].device == NULL) ||
+            (d && strcmp(d->name, CASES[i].device) != 0))
             fail_msg("%s is %s", CASES[i].name, d ? d->name : "unknown");
     }
     near(device_find("H100")->peak_flops, 989.4e12);

@@ -28,8 +28,10 @@ static void addresses_follow_the_path_rules(void **state)
     check_url("h:1", "/v1/images/generations", "http://h:1/v1/images/generations");
     check_url("http://h/v1", "/v1/images/generations", "http://h/v1/images/generations");
     check_url("http://h/v1/", "/v1/images/generations", "http://h/v1/images/generations");
-    check_url("http://h/v1/images/generations", "/v1/images/generations", "http://h/v1/images/generations");
-    check_url("https://h/a?k=v#x", "/v1/images/generations", "https://h/a/v1/images/generations?k=v");
+    check_url("http://h/v1/images/generations", "/v1/images/generations",
+              "http://h/v1/images/generations");
+    check_url("https://h/a?k=v#x", "/v1/images/generations",
+              "https://h/a/v1/images/generations?k=v");
     check_url("http://h", "/x", "http://h/x");
     check_url("http://h", "x", "http://h/x");
     check_url("http://h/a", "", "http://h/a");

@@ -154,8 +154,10 @@ static void long_runs_are_thinned(void **state)
     }
     assert_true(t.stride > 1);
     near(t.series[0].values[t.n_columns - 1], 3 * TIMELINE_MAX_COLUMNS - 1);
-    for (size_t i = 0; i < t.n_columns; i++)
-        near(t.series[0].values[i], (double)(t.at_ns[i] / S));
+    for (size_t i = 0; i < t.n_columns; i++) {
+        int64_t second = t.at_ns[i] / S;
+        near(t.series[0].values[i], (double)second);
+    }
     timeline_free(&t);
 }
 

@@ -183,8 +183,10 @@ static void tables_are_read_by_rows_and_windows(void **state)
         set_ones(w);
         run_layer(w, round % LAYERS);
         assert_true(backend_download(w->b, got, rows, &err));
-        for (int i = 0; i < IDS * N; i++)
-            assert_true(got[i] == (float)(wanted[i / N] * N + i % N));
+        for (int i = 0; i < IDS * N; i++) {
+            int row = i / N;
+            assert_true(got[i] == (float)(wanted[row] * N + i % N));
+        }
         op_copy(w->b, rows, tensor_slice(w->table, 0, 5, IDS));
         run_layer(w, 0);
         assert_true(backend_download(w->b, got, rows, &err));

@@ -88,6 +88,7 @@ static void model_that_does_not_open_fails_the_worker(void **state)
     http_close(h.http);
     assert_false(replicas_join(h.service.replicas, &err));
     assert_string_equal(err.text, "weights are missing");
+    cost_close(h.service.cost);
     telemetry_close(h.service.telemetry);
     store_close(h.service.store);
     queue_close(h.service.queue);
