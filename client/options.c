@@ -312,7 +312,7 @@ static bool check_telemetry(struct options *o, struct error *err)
         return fail_option(err, "--idle-power-duration", "contradicts --no-gpu-telemetry");
     if (o->device && !device_find(o->device) && o->device_peak_flops <= 0)
         return fail_field(err, "--device",
-                          "--device is '%s': not in the table of docs/client.md; give "
+                          "--device is '%s': not in the table of docs/metrics.md; give "
                           "--device-peak-flops too",
                           o->device);
     return true;

@@ -28,7 +28,7 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
     if (report->calibration) {
         struct buf line = {0};
         calibrate_print(&line, report->calibration);
-        printf("Client: %s\n", line.data);
+        printf("Calibration: %s\n", line.data);
         buf_free(&line);
     }
     print_file("CSV Export", a->csv);

@@ -53,7 +53,7 @@ def test_each_run_measures_the_client_first(tmp_path):
     assert n == 3  # the check is not made with the server under test
     told = run.json("run_manifest.json")["calibration"]
     assert told["requests"] == 49 and told["ceiling_rps"] > 1
-    assert "\nClient: latency error p50 " in run.out
+    assert "\nCalibration: latency error p50 " in run.out
 
 
 def test_the_check_can_be_left_out(tmp_path):
