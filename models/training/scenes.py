@@ -120,10 +120,10 @@ def sample_things(s, r):
         return thing, r.choice(PLAIN_COLOURS), count
 
     what = r.random()
-    if what < 0.42:
+    if what < 0.3:
         s.things = [one()]
         s.size = r.choices(SIZES, [0.7, 0.15, 0.15])[0]
-    elif what < 0.68:
+    elif what < 0.52:
         s.things = [one(r.choice([2, 3, 4]))]
     else:
         s.things, s.relation = [one(), one()], r.choice(RELATIONS)
