@@ -107,7 +107,7 @@ bool images_parse_edit(struct images_request *r, const struct form *form,
     struct error why = {0};
     struct flux_spec sized = *defaults;
     r->is_edit = true;
-    if (!sort_parts(r, form, &file, err))
+    if (!sort_parts(r, form, &file, err) || !file)
         return false;
     if (!image_probe(file->data, file->size, &sized.width_px, &sized.height_px, &why))
         return fail_image(err, &why);
