@@ -22,6 +22,7 @@ sys.path.insert(0, TRAINING)
 
 import autoencoder  # noqa: E402
 import captions  # noqa: E402
+import checks  # noqa: E402
 import evaluate  # noqa: E402
 import flow  # noqa: E402
 import latents  # noqa: E402
@@ -65,9 +66,11 @@ def test_the_checker_passes_true_drawings_and_fails_those_of_other_prompts():
     checker, prompts = evaluate.make_checker(), evaluate.held_back(40)
     right = [all(checker(s, pictures.render(s, 512)).values()) for s, _ in prompts]
     others = [s for s, _ in prompts[10:] + prompts[:10]]
-    wrong = [all(checker(s, pictures.render(other, 512)).values())
-             for (s, _), other in zip(prompts, others)]
-    assert sum(right) >= 39 and sum(wrong) <= 2
+    # Two scenes of one look are the same to the checks, by design.
+    differing = [(s, other) for (s, _), other in zip(prompts, others)
+                 if s.kind == "things" or checks.scene_look(s) != checks.scene_look(other)]
+    wrong = [all(checker(s, pictures.render(other, 512)).values()) for s, other in differing]
+    assert sum(right) >= 39 and len(differing) >= 30 and sum(wrong) <= 1
 
 
 def test_the_encoder_is_the_linear_map_of_the_thumbnail(mapping):
