@@ -46,8 +46,10 @@ def test_rows_are_sent_when_their_timestamps_say(tmp_path):
     lines = sorted(run.lines(), key=lambda line: line["metadata"]["session_num"])
     names = [line["metadata"]["conversation_id"] for line in lines]
     assert names == [f"session_{i:06}" for i in (1, 2, 0, 3)]  # numbered as in the file
-    for line, request in zip(lines, server.requests):
+    by_name = {request.header("X-Correlation-ID"): request for request in server.requests}
+    for line in lines:
         name = "fixed-schedule-" + line["metadata"]["conversation_id"]
+        request = by_name[name]
         assert line["metadata"]["x_correlation_id"] == name == request.header("X-Correlation-ID")
         assert line["metadata"]["root_correlation_id"] == name
         assert request.header("X-Session-Affinity") == name
