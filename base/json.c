@@ -263,6 +263,12 @@ void json_set(struct json *object, const char *key, struct json *value)
         made(NULL);
 }
 
+void json_set_known(struct json *object, const char *key, double value)
+{
+    if (isfinite(value))
+        json_set(object, key, json_new_double(value));
+}
+
 void json_push(struct json *array, struct json *value)
 {
     assert(cJSON_IsArray(in(array)));

@@ -61,6 +61,8 @@ struct json *json_new_null(void);
 struct json *json_copy(const struct json *node);
 /* Put value at key: replaces an earlier value in its place, else appends. */
 void json_set(struct json *object, const char *key, struct json *value);
+/* Put a number, and nothing when it isn't finite: what is not known is left out. */
+void json_set_known(struct json *object, const char *key, double value);
 void json_push(struct json *array, struct json *value);
 /* Append the text of node: indent 0 is compact ({"a":1,"b":[1,2]}, no spaces, UTF-8 unescaped),
  * 2 is indented like json.dumps(indent=2, ensure_ascii=False), without a final newline. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "client/lines.h"
 #include "client/manifest.h"
 
 #define LINES_FILE "profile_export.jsonl"
@@ -21,9 +22,15 @@ static void add_value(struct compare_run *run, double value)
     run->values[run->n++] = value;
 }
 
-static bool read_line(struct compare_run *runs, const char *line, size_t size,
-                      const struct metric *const *metrics, size_t n_metrics, struct error *err)
+struct reading {
+    struct compare_run *runs; /* one for each metric */
+    const struct metric *const *metrics;
+    size_t n_metrics;
+};
+
+static bool read_line(void *self, const char *line, size_t size, struct error *err)
 {
+    const struct reading *r = self;
     struct json *tree = json_parse(line, size, err);
     if (!tree)
         return false;
@@ -32,10 +39,10 @@ static bool read_line(struct compare_run *runs, const char *line, size_t size,
     bool is_record = phase && json_type(phase) == JSON_STRING && values;
     bool counts =
         is_record && strcmp(json_string(phase), "profiling") == 0 && !json_get(tree, "error");
-    for (size_t i = 0; counts && i < n_metrics; i++) {
-        const struct json *value = json_get(json_get(values, metrics[i]->tag), "value");
+    for (size_t i = 0; counts && i < r->n_metrics; i++) {
+        const struct json *value = json_get(json_get(values, r->metrics[i]->tag), "value");
         if (value && json_type(value) == JSON_NUMBER)
-            add_value(&runs[i], json_number(value));
+            add_value(&r->runs[i], json_number(value));
     }
     json_free(tree);
     return is_record || fail(err, ERR_INVALID,
@@ -52,17 +59,8 @@ static int compare_doubles(const void *a, const void *b)
 static bool read_lines(struct compare_input *in, const struct metric *const *metrics,
                        size_t n_metrics, struct error *err)
 {
-    FILE *file = fopen(in->path, "re");
-    char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t size;
-    bool ok = file || fail(err, ERR_NOT_FOUND, "can't read %s: %s", in->path, strerror(errno));
-    while (ok && (size = getline(&line, &capacity, file)) > 0) {
-        ok = read_line(in->runs, line, (size_t)size, metrics, n_metrics, err);
-        number++;
-    }
-    if (!ok && file)
-        error_prefix(err, "%s:%zu", in->path, number);
+    struct reading r = {.runs = in->runs, .metrics = metrics, .n_metrics = n_metrics};
+    bool ok = lines_read(in->path, read_line, &r, err);
     for (size_t i = 0; ok && i < n_metrics; i++) {
         if (in->runs[i].n == 0)
             ok = fail(err, ERR_INVALID, "%s: no successful request has %s", in->path,
@@ -70,9 +68,6 @@ static bool read_lines(struct compare_input *in, const struct metric *const *met
         else
             qsort(in->runs[i].values, in->runs[i].n, sizeof(double), compare_doubles);
     }
-    free(line);
-    if (file)
-        fclose(file);
     return ok;
 }
 

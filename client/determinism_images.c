@@ -1,6 +1,5 @@
 #include "client/determinism_images.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,29 +8,9 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "client/answer.h"
+#include "client/lines.h"
 
 #define PEAK 255.0
-
-/* Handle a line; false ends the reading. */
-typedef bool (*line_fn)(void *self, const char *line, size_t size, struct error *err);
-
-static bool for_each_line(const char *path, line_fn handle, void *self, struct error *err)
-{
-    FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t size;
-    bool ok = true;
-    if (!file)
-        return fail(err, ERR_IO, "can't read %s: %s", path, strerror(errno));
-    while (ok && (size = getline(&line, &capacity, file)) > 0) {
-        number++;
-        ok = handle(self, line, (size_t)size, err) || error_prefix(err, "%s:%zu", path, number);
-    }
-    free(line);
-    fclose(file);
-    return ok;
-}
 
 /* ---- record lines --------------------------------------------------------------------------- */
 
@@ -76,7 +55,7 @@ bool determinism_run_read(struct determinism_run *r, const char *dir, struct err
 {
     char *path = xasprintf("%s/profile_export.jsonl", dir);
     *r = (struct determinism_run){.dir = xstrdup(dir)};
-    bool ok = for_each_line(path, read_record, r, err);
+    bool ok = lines_read(path, read_record, r, err);
     free(path);
     return ok;
 }
@@ -162,7 +141,7 @@ bool determinism_run_decode(const struct determinism_run *r, const struct determ
     struct wanted w = {.picture = p, .out = out};
     char *path = xasprintf("%s/profile_export_raw.jsonl", r->dir);
     *out = (struct image){0};
-    bool ok = for_each_line(path, read_raw, &w, err) &&
+    bool ok = lines_read(path, read_raw, &w, err) &&
               (w.is_found || fail(err, ERR_INVALID, "%s: has no request %s", path, p->request_id));
     free(path);
     return ok;

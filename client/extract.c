@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "client/lines.h"
 #include "image/image.h"
 
 struct extraction {
@@ -54,8 +55,12 @@ static bool extract_response(struct extraction *x, const struct json *response, 
     return ok;
 }
 
-static bool extract_line(struct extraction *x, const char *line, size_t size, struct error *err)
+static bool extract_line(void *self, const char *line, size_t size, struct error *err)
 {
+    struct extraction *x = self;
+    x->line++;
+    if (strspn(line, " \t\r\n") == size)
+        return true;
     struct json *record = json_parse(line, size, err);
     if (!record)
         return false;
@@ -74,22 +79,10 @@ bool extract_images(const char *input, const char *dir, size_t *n_written, struc
 {
     struct extraction x = {.dir = dir};
     *n_written = 0;
-    FILE *file = fopen(input, "re");
-    if (!file)
+    if (!file_exists(input))
         return fail(err, ERR_NOT_FOUND,
                     "can't read %s: run fluxperf profile with --export-level raw first", input);
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
-    bool ok = dir_make(dir, err);
-    while (ok && (size = getline(&line, &capacity, file)) >= 0) {
-        x.line++;
-        if (strspn(line, " \t\r\n") < (size_t)size)
-            ok = extract_line(&x, line, (size_t)size, err) ||
-                 error_prefix(err, "%s:%zu", input, x.line);
-    }
-    free(line);
-    fclose(file);
+    bool ok = dir_make(dir, err) && lines_read(input, extract_line, &x, err);
     *n_written = x.n_written;
     return ok;
 }

@@ -34,25 +34,19 @@ static bool summarise(struct gpus *g, const struct gpu *gpu, const struct gpu_fi
     return true;
 }
 
-static void set_number(struct json *object, const char *key, double value)
-{
-    if (isfinite(value))
-        json_set(object, key, json_new_double(value));
-}
-
 static struct json *metric_of(const struct stats *s, const char *unit)
 {
     struct json *o = json_new_object();
     json_set(o, "unit", json_new_string(unit));
-    set_number(o, "avg", s->avg);
+    json_set_known(o, "avg", s->avg);
     for (size_t i = 0; i < STATS_PERCENTILES; i++)
-        set_number(o, RANKS[i], s->p[i]);
-    set_number(o, "min", s->min);
-    set_number(o, "max", s->max);
-    set_number(o, "std", s->std);
+        json_set_known(o, RANKS[i], s->p[i]);
+    json_set_known(o, "min", s->min);
+    json_set_known(o, "max", s->max);
+    json_set_known(o, "std", s->std);
     if (s->count > 0)
         json_set(o, "count", json_new_int((int64_t)s->count));
-    set_number(o, "sum", s->sum);
+    json_set_known(o, "sum", s->sum);
     return o;
 }
 
@@ -66,7 +60,7 @@ static struct json *reasons_of(const struct gpus *g, const struct gpu *gpu,
     if (gpus_reasons(g, gpu->uuid, window->start_ns, window->end_ns, shares)) {
         for (size_t i = 0; i < N_GPU_REASONS; i++) {
             if (shares[i] > 0)
-                set_number(o, GPU_REASONS[i].name, shares[i]);
+                json_set_known(o, GPU_REASONS[i].name, shares[i]);
         }
     }
     return o;
@@ -188,7 +182,7 @@ static struct json *values_of(const struct gpus *g, const struct gpu *gpu, size_
         const struct timeline_series *s =
             timeline_find(&g->timeline, GPU_FIELDS[i].tag, "gpu", gpu->uuid);
         if (s)
-            set_number(o, GPU_FIELDS[i].tag, s->values[column]);
+            json_set_known(o, GPU_FIELDS[i].tag, s->values[column]);
     }
     return o;
 }

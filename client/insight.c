@@ -55,12 +55,6 @@ void insight_fill(struct insight *out, const struct report *r)
 
 /* ---- the summary ---------------------------------------------------------------------------- */
 
-static void set_number(struct json *o, const char *key, double value)
-{
-    if (isfinite(value)) /* what is not known is left out */
-        json_set(o, key, json_new_double(value));
-}
-
 static void set_text(struct json *o, const char *key, const char *text)
 {
     if (text && *text)
@@ -70,12 +64,12 @@ static void set_text(struct json *o, const char *key, const char *text)
 static struct json *self_of(const struct self_load *s)
 {
     struct json *o = json_new_object();
-    set_number(o, "cpu_share", s->cpu_share);
-    set_number(o, "cores", s->n_cores);
+    json_set_known(o, "cpu_share", s->cpu_share);
+    json_set_known(o, "cores", s->n_cores);
     set_text(o, "busiest_thread", s->busiest);
-    set_number(o, "busiest_thread_share", s->busiest_share);
-    set_number(o, "memory_mib", s->memory_mib);
-    set_number(o, "start_lag_p99_ms", s->start_lag_p99_ms);
+    json_set_known(o, "busiest_thread_share", s->busiest_share);
+    json_set_known(o, "memory_mib", s->memory_mib);
+    json_set_known(o, "start_lag_p99_ms", s->start_lag_p99_ms);
     json_set(o, "is_bottleneck", json_new_bool(s->is_bottleneck));
     set_text(o, "reason", s->why);
     return o;
@@ -84,20 +78,20 @@ static struct json *self_of(const struct self_load *s)
 static struct json *physics_of(const struct physics *p)
 {
     struct json *o = json_new_object();
-    set_number(o, "flops", p->flops);
+    json_set_known(o, "flops", p->flops);
     set_text(o, "flops_source", p->source);
-    set_number(o, "flops_per_second", p->flops_per_s);
-    set_number(o, "request_flops_per_second_max", p->request_flops_per_s);
+    json_set_known(o, "flops_per_second", p->flops_per_s);
+    json_set_known(o, "request_flops_per_second_max", p->request_flops_per_s);
     set_text(o, "device", p->device);
     set_text(o, "device_source", p->device_source);
     json_set(o, "device_count", json_new_int(p->n_devices));
-    set_number(o, "peak_flops_per_second", p->peak_flops);
+    json_set_known(o, "peak_flops_per_second", p->peak_flops);
     set_text(o, "peak_source", p->peak_source);
-    set_number(o, "share_of_peak", p->share);
-    set_number(o, "request_share_of_peak_max", p->request_share);
-    set_number(o, "bandwidth_bytes_per_second", p->bandwidth);
-    set_number(o, "bandwidth_bound_seconds", p->bound_s);
-    set_number(o, "bandwidth_bound_request_seconds", p->bound_request_s);
+    json_set_known(o, "share_of_peak", p->share);
+    json_set_known(o, "request_share_of_peak_max", p->request_share);
+    json_set_known(o, "bandwidth_bytes_per_second", p->bandwidth);
+    json_set_known(o, "bandwidth_bound_seconds", p->bound_s);
+    json_set_known(o, "bandwidth_bound_request_seconds", p->bound_request_s);
     json_set(o, "is_impossible", json_new_bool(p->is_impossible));
     set_text(o, "reason", p->why);
     return o;
@@ -108,15 +102,15 @@ static struct json *energy_of(const struct insight *in)
     const struct gpu_energy *e = &in->energy;
     struct json *o = json_new_object();
     double per_image = in->n_images > 0 ? in->n_images : NAN;
-    set_number(o, "total_joules", e->total_j);
+    json_set_known(o, "total_joules", e->total_j);
     set_text(o, "total_source", e->is_counted ? "energy_counter" : "power_integral");
-    set_number(o, "mean_watts", e->mean_w);
-    set_number(o, "idle_watts", e->idle_w);
+    json_set_known(o, "mean_watts", e->mean_w);
+    json_set_known(o, "idle_watts", e->idle_w);
     json_set(o, "idle_samples", json_new_int((int64_t)e->n_idle));
-    set_number(o, "idle_seconds", e->idle_s);
-    set_number(o, "net_joules", e->net_j);
-    set_number(o, "joules_per_image", e->total_j / per_image);
-    set_number(o, "net_joules_per_image", e->net_j / per_image);
+    json_set_known(o, "idle_seconds", e->idle_s);
+    json_set_known(o, "net_joules", e->net_j);
+    json_set_known(o, "joules_per_image", e->total_j / per_image);
+    json_set_known(o, "net_joules_per_image", e->net_j / per_image);
     return o;
 }
 

@@ -77,12 +77,6 @@ static void for_each_row(const struct repeat *r, row_fn handle, void *self)
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-static void set_number(struct json *o, const char *key, double value)
-{
-    if (!isnan(value))
-        json_set(o, key, json_new_double(value));
-}
-
 /* Rows of a metric follow each other. */
 struct json_rows {
     struct json *metrics, *metric; /* owned by the file's tree */
@@ -102,13 +96,13 @@ static void add_json(void *self, const struct repeat *r, const struct row *row)
         json_set(rows->metrics, row->metric->tag, rows->metric);
     }
     json_set(o, "runs", json_new_int((int64_t)s->n));
-    set_number(o, "mean", s->mean);
-    set_number(o, "std", s->std);
-    set_number(o, "min", s->min);
-    set_number(o, "max", s->max);
-    set_number(o, "cv", s->cv);
-    set_number(o, "low", s->low);
-    set_number(o, "high", s->high);
+    json_set_known(o, "mean", s->mean);
+    json_set_known(o, "std", s->std);
+    json_set_known(o, "min", s->min);
+    json_set_known(o, "max", s->max);
+    json_set_known(o, "cv", s->cv);
+    json_set_known(o, "low", s->low);
+    json_set_known(o, "high", s->high);
     json_set(rows->metric, row->stat, o);
 }
 

@@ -1,6 +1,5 @@
 #include "client/report_html_plot.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "client/answer.h"
+#include "client/lines.h"
 #include "client/manifest.h"
 #include "client/report_html.h"
 #include "client/telemetry_series.h"
@@ -32,39 +32,6 @@ struct plot {
 };
 
 /* ---- lines ---------------------------------------------------------------------------------- */
-
-/* Handle one parsed line of a file. */
-typedef bool (*plot_line_fn)(struct plot *p, const struct json *line, struct error *err);
-
-static bool read_text(struct plot *p, const char *text, size_t size, plot_line_fn handle,
-                      struct error *err)
-{
-    struct json *line = json_parse(text, size, err);
-    bool ok = line && handle(p, line, err);
-    json_free(line);
-    return ok;
-}
-
-static bool read_lines(struct plot *p, const char *path, plot_line_fn handle, struct error *err)
-{
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t size;
-    bool ok = true;
-    if (!file)
-        return fail(err, ERR_INVALID, "can't read %s: %s", path, strerror(errno));
-    while (ok && (size = getline(&text, &capacity, file)) > 0) {
-        number++;
-        ok = read_text(p, text, (size_t)size, handle, err) ||
-             error_prefix(err, "%s:%zu", path, number);
-    }
-    if (ok && ferror(file))
-        ok = fail(err, ERR_IO, "can't read %s: %s", path, strerror(errno));
-    free(text);
-    fclose(file);
-    return ok;
-}
 
 static bool is_measured(const struct json *metadata)
 {
@@ -115,7 +82,7 @@ static void read_parts(struct report_html_point *p, const struct json *metrics)
         report_html_data_close_parts(p, total);
 }
 
-static bool read_record(struct plot *plot, const struct json *line, struct error *err)
+static bool add_record(struct plot *plot, const struct json *line, struct error *err)
 {
     const struct json *metadata = json_get(line, "metadata"), *metrics = json_get(line, "metrics");
     const struct json *canceled = json_get(metadata, "was_cancelled");
@@ -138,6 +105,14 @@ static bool read_record(struct plot *plot, const struct json *line, struct error
                                 (plot->n_points ? 2 * plot->n_points : 1) * sizeof *plot->points);
     plot->points[plot->n_points++] = p;
     return true;
+}
+
+static bool read_record(void *self, const char *line, size_t size, struct error *err)
+{
+    struct json *record = json_parse(line, size, err);
+    bool ok = record && add_record(self, record, err);
+    json_free(record);
+    return ok;
 }
 
 static void fill(struct report_html_data *d, const struct plot *plot)
@@ -172,14 +147,13 @@ static void take_picture(struct plot *plot, const struct json *entry, const char
     buf_free(&file);
 }
 
-/* A line of the raw export. Answers without pictures are no error here: the records say so. */
-static bool read_raw(struct plot *plot, const struct json *line, struct error *err)
+/* Answers without pictures are no error here: the records say so. */
+static void take_pictures(struct plot *plot, const struct json *line)
 {
     const struct json *metadata = json_get(line, "metadata");
     const char *prompt = NULL, *text = NULL;
-    (void)err;
     if (plot->images.is_full || !is_measured(metadata))
-        return true;
+        return;
     double latency_ms =
         (seconds_of(metadata, "request_end_ns") - seconds_of(metadata, "request_start_ns")) * 1000;
     json_read_string(json_get(line, "payload"), "prompt", &prompt, NULL);
@@ -192,6 +166,15 @@ static bool read_raw(struct plot *plot, const struct json *line, struct error *e
             take_picture(plot, entry, prompt, latency_ms);
         json_free(answer);
     }
+}
+
+static bool read_raw(void *self, const char *line, size_t size, struct error *err)
+{
+    struct json *exchange = json_parse(line, size, err);
+    if (!exchange)
+        return false;
+    take_pictures(self, exchange);
+    json_free(exchange);
     return true;
 }
 
@@ -210,8 +193,8 @@ static bool read_run(struct plot *p, const char *dir, const char *prefix, struct
     bool ok = file_exists(lines) ||
               fail(err, ERR_INVALID,
                    "%s: not there; profile writes it with --export-level records or raw", lines);
-    ok = ok && read_lines(p, lines, read_record, err) &&
-         (!file_exists(raw) || read_lines(p, raw, read_raw, err));
+    ok = ok && lines_read(lines, read_record, p, err) &&
+         (!file_exists(raw) || lines_read(raw, read_raw, p, err));
     free(lines);
     free(raw);
     return ok;

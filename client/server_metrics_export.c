@@ -12,12 +12,6 @@
 static const char *const RANKS[STATS_PERCENTILES] = {"p1",  "p5",  "p10", "p25", "p50",
                                                      "p75", "p90", "p95", "p99"};
 
-static void set_number(struct json *object, const char *key, double value)
-{
-    if (isfinite(value)) /* what does not exist is left out */
-        json_set(object, key, json_new_double(value));
-}
-
 static bool is_dimension(const struct prometheus_label *label, enum prometheus_type type)
 {
     bool has_parts = type == PROMETHEUS_HISTOGRAM || type == PROMETHEUS_SUMMARY;
@@ -29,13 +23,13 @@ static bool is_dimension(const struct prometheus_label *label, enum prometheus_t
 static struct json *level_of(const struct timeline_level *level)
 {
     struct json *o = json_new_object();
-    set_number(o, "avg", level->stats.avg);
-    set_number(o, "min", level->stats.min);
-    set_number(o, "max", level->stats.max);
-    set_number(o, "std", level->stats.std);
+    json_set_known(o, "avg", level->stats.avg);
+    json_set_known(o, "min", level->stats.min);
+    json_set_known(o, "max", level->stats.max);
+    json_set_known(o, "std", level->stats.std);
     for (size_t i = 0; i < STATS_PERCENTILES; i++)
-        set_number(o, RANKS[i], level->stats.p[i]);
-    set_number(o, "last", level->last);
+        json_set_known(o, RANKS[i], level->stats.p[i]);
+    json_set_known(o, "last", level->last);
     return o;
 }
 
@@ -44,20 +38,20 @@ static struct json *stats_of(const struct server_metric *m)
     struct json *o = json_new_object();
     switch (m->type) {
     case PROMETHEUS_COUNTER:
-        set_number(o, "total", m->rise);
-        set_number(o, "rate", m->rise / m->seconds);
+        json_set_known(o, "total", m->rise);
+        json_set_known(o, "rate", m->rise / m->seconds);
         return o;
     case PROMETHEUS_HISTOGRAM:
     case PROMETHEUS_SUMMARY:
-        set_number(o, "count", m->count);
-        set_number(o, "sum", m->sum);
-        set_number(o, "avg", m->count > 0 ? m->sum / m->count : NAN);
-        set_number(o, "count_rate", m->count / m->seconds);
-        set_number(o, "sum_rate", m->sum / m->seconds);
+        json_set_known(o, "count", m->count);
+        json_set_known(o, "sum", m->sum);
+        json_set_known(o, "avg", m->count > 0 ? m->sum / m->count : NAN);
+        json_set_known(o, "count_rate", m->count / m->seconds);
+        json_set_known(o, "sum_rate", m->sum / m->seconds);
         for (size_t i = 0; i < STATS_PERCENTILES; i++) {
             char key[24];
             snprintf(key, sizeof key, "%s_estimate", RANKS[i]);
-            set_number(o, key, m->estimates[i]);
+            json_set_known(o, key, m->estimates[i]);
         }
         return o;
     default:
@@ -83,7 +77,7 @@ static struct json *series_of(const struct server_metric *m)
     if (m->n_buckets > 0) {
         struct json *buckets = json_new_object();
         for (size_t i = 0; i < m->n_buckets; i++)
-            set_number(buckets, m->buckets[i].le, m->buckets[i].count);
+            json_set_known(buckets, m->buckets[i].le, m->buckets[i].count);
         json_set(series, "buckets", buckets);
     }
     return series;
@@ -120,14 +114,15 @@ static struct json *info_of(const struct telemetry_source *s, int64_t offset_ns)
     json_set(o, "total_fetches", json_new_int(s->n_looks));
     json_set(o, "first_fetch_ns", json_new_int(s->first_ns + offset_ns));
     json_set(o, "last_fetch_ns", json_new_int(s->last_ns + offset_ns));
-    set_number(o, "avg_fetch_latency_ms", clock_seconds(s->latency_ns) * 1000 / (double)s->n_looks);
+    json_set_known(o, "avg_fetch_latency_ms",
+                   clock_seconds(s->latency_ns) * 1000 / (double)s->n_looks);
     json_set(o, "unique_updates", json_new_int(s->n_updates));
     json_set(o, "first_update_ns", json_new_int(s->first_update_ns + offset_ns));
     json_set(o, "last_update_ns", json_new_int(s->last_update_ns + offset_ns));
-    set_number(o, "duration_seconds", clock_seconds(s->last_ns - s->first_ns));
-    set_number(o, "avg_update_interval_ms",
-               n_gaps > 0 ? clock_seconds(s->last_update_ns - s->first_update_ns) * 1000 / n_gaps
-                          : 0);
+    json_set_known(o, "duration_seconds", clock_seconds(s->last_ns - s->first_ns));
+    json_set_known(
+        o, "avg_update_interval_ms",
+        n_gaps > 0 ? clock_seconds(s->last_update_ns - s->first_update_ns) * 1000 / n_gaps : 0);
     return o;
 }
 
