@@ -92,7 +92,26 @@ void buf_append(struct buf *b, const void *bytes, size_t size)
 
 void buf_puts(struct buf *b, const char *text) { buf_append(b, text, strlen(text)); }
 
-void buf_putc(struct buf *b, char c) { buf_append(b, &c, 1); }
+void buf_putc(struct buf *b, char c)
+{
+    if (b->size + 2 > b->capacity)
+        buf_reserve(b, 1);
+    b->data[b->size++] = c;
+    b->data[b->size] = '\0';
+}
+
+void buf_put_int(struct buf *b, int64_t value)
+{
+    char text[24], *end = text + sizeof text, *at = end;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (value < 0)
+        *--at = '-';
+    buf_append(b, at, (size_t)(end - at));
+}
 
 void buf_vprintf(struct buf *b, const char *format, va_list args)
 {

@@ -19,6 +19,27 @@ struct checker {
 
 /* ---- characters ---------------------------------------------------------------------------- */
 
+#define PLAIN_BLOCK 64
+
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; }
+
+size_t json_plain_size(const char *text, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    size_t at = 0;
+    for (; size - at >= PLAIN_BLOCK; at += PLAIN_BLOCK) { /* without a branch: becomes vectors */
+        unsigned char other = 0;
+        for (size_t i = at; i < at + PLAIN_BLOCK; i++)
+            other |=
+                (unsigned char)((s[i] < 0x20) | (s[i] >= 0x80) | (s[i] == '"') | (s[i] == '\\'));
+        if (other)
+            break;
+    }
+    while (at < size && is_plain(s[at]))
+        at++;
+    return at;
+}
+
 size_t json_utf8_size(const char *text, size_t size)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -125,12 +146,7 @@ static bool check_string(struct checker *c)
 {
     c->at++;
     for (;;) {
-        while (c->at < c->size) { /* the common characters, without detours */
-            unsigned char b = (unsigned char)c->text[c->at];
-            if (b < 0x20 || b >= 0x80 || b == '"' || b == '\\')
-                break;
-            c->at++;
-        }
+        c->at += json_plain_size(c->text + c->at, c->size - c->at);
         int b = peek(c);
         if (b < 0)
             return fail_here(c, "the text ends within a string");

@@ -44,6 +44,9 @@ void json_print_string(struct buf *out, const char *text, size_t size)
     buf_putc(out, '"');
     size_t plain = 0; /* start of the run that needs no change */
     for (size_t at = 0; at < size;) {
+        at += json_plain_size(text + at, size - at);
+        if (at == size)
+            break;
         unsigned char c = (unsigned char)text[at];
         size_t n = c < 0x80 ? 1 : json_utf8_size(text + at, size - at);
         if (n > 0 && c >= 0x20 && c != '"' && c != '\\') {
@@ -105,17 +108,17 @@ static int shortest_digits(double value, char digits[18])
     return (int)strtol(p + 1, NULL, 10);
 }
 
-/* Most numbers here are times: millionths of a unit. A decimal of at most 15 digits that gives the
- * same double is the shortest one, so that these need no search. */
-static bool print_millionths(struct buf *out, double value)
+/* Most numbers here are times, millionths of a unit, or bytes over 1024, which have ten decimals. A
+ * decimal of at most 15 digits that gives the same double is the shortest one, so that these need
+ * no search. */
+static bool print_decimals(struct buf *out, double value, int n_decimals, double scale)
 {
-    char text[24], *at = text + sizeof text;
-    if (!(value >= 1e-4 && value < 1e9))
+    char text[32], *at = text + sizeof text;
+    if (!((value == 0 || value >= 1e-4) && value * scale < 1e15))
         return false;
-    int64_t n = (int64_t)(value * 1e6 + 0.5);
-    if ((double)n / 1e6 != value)
+    int64_t n = (int64_t)(value * scale + 0.5);
+    if ((double)n / scale != value)
         return false;
-    int n_decimals = 6;
     for (; n_decimals > 1 && n % 10 == 0; n_decimals--)
         n /= 10;
     for (int i = 0; n > 0 || i <= n_decimals; i++, n /= 10) {
@@ -133,12 +136,13 @@ void json_print_double(struct buf *out, double value)
         buf_puts(out, "null");
         return;
     }
-    if (print_millionths(out, value))
-        return;
     if (signbit(value))
         buf_putc(out, '-');
+    value = fabs(value);
+    if (print_decimals(out, value, 6, 1e6) || print_decimals(out, value, 10, 1e10))
+        return;
     char digits[18];
-    int exponent = shortest_digits(fabs(value), digits);
+    int exponent = shortest_digits(value, digits);
     int n = (int)strlen(digits);
     if (exponent < -4 || exponent >= 16) { /* where repr() changes to scientific notation */
         buf_putc(out, digits[0]);

@@ -44,9 +44,11 @@ static void keep_value(char **field, const char *from, const char *end)
 /* Room at once: no growing while the body arrives. */
 static void reserve_body(struct record *r, const char *from, const char *end)
 {
-    char *value = copy_value(from, end);
-    unsigned long long length = strtoull(value, NULL, 10);
-    free(value);
+    uint64_t length = 0;
+    while (from < end && (*from == ' ' || *from == '\t'))
+        from++;
+    for (; from < end && *from >= '0' && *from <= '9' && length <= HTTP_MAX_BODY; from++)
+        length = length * 10 + (uint64_t)(*from - '0');
     if (length > 0 && length <= HTTP_MAX_BODY)
         buf_reserve(&r->body, (size_t)length + 1);
 }

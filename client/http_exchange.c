@@ -150,6 +150,19 @@ static void set_headers(struct exchange *x)
     curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
 }
 
+/* The library parses an address at every transfer, unless it gets it in parts. */
+static void set_url(struct exchange *x, const char *url)
+{
+    CURLU *parsed = curl_url();
+    CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
+    x->url = url;
+    curl_easy_setopt(x->easy, CURLOPT_URL, url);
+    curl_easy_setopt(x->easy, CURLOPT_CURLU, code == CURLUE_OK ? parsed : NULL);
+    curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, ip_version(url));
+    curl_url_cleanup(x->parsed);
+    x->parsed = parsed;
+}
+
 struct exchange *exchange_new(const struct request_target *target,
                               const struct http_options *options, struct exchange_drops *drops)
 {
@@ -160,8 +173,8 @@ struct exchange *exchange_new(const struct request_target *target,
     x->easy = easy;
     x->target = target;
     x->drops = drops;
-    x->url = target->urls[0];
-    exchange_set_common(easy, x->url, &target->connect, options->timeout_ms);
+    exchange_set_common(easy, target->urls[0], &target->connect, options->timeout_ms);
+    set_url(x, target->urls[0]);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BYTES);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -184,6 +197,7 @@ struct exchange *exchange_new(const struct request_target *target,
 void exchange_free(struct exchange *x)
 {
     curl_easy_cleanup(x->easy);
+    curl_url_cleanup(x->parsed);
     buf_free(&x->header_text);
     free(x->headers);
     free(x);
@@ -194,11 +208,8 @@ void exchange_prepare(struct exchange *x, struct record *r)
     x->record = r;
     x->n_sent = 0;
     x->is_oversized = x->is_broken = false;
-    if (x->url != x->target->urls[r->url]) {
-        x->url = x->target->urls[r->url];
-        curl_easy_setopt(x->easy, CURLOPT_URL, x->url);
-        curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, ip_version(x->url));
-    }
+    if (x->url != x->target->urls[r->url])
+        set_url(x, x->target->urls[r->url]);
     set_headers(x);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload->size);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload->data); /* not copied */

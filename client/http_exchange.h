@@ -19,6 +19,7 @@ struct exchange {
     CURL *easy;
     const struct request_target *target; /* owned by the run */
     const char *url;                     /* set in easy; one of the target's */
+    CURLU *parsed;                       /* owned: the same, so that no request parses it again */
     struct curl_slist *headers;          /* owned array of nodes; texts are in header_text */
     size_t n_headers;                    /* room in that array */
     struct buf header_text;

@@ -68,8 +68,8 @@ static char *hash_bodies(const struct prompts *p)
     uint8_t *digests = xcalloc(p->n_entries + 1, SHA256_SIZE), whole[SHA256_SIZE];
     struct buf text = {0};
     for (size_t i = 0; i < p->n_entries; i++)
-        random_sha256(p->entries[i].body.data, p->entries[i].body.size, digests + i * SHA256_SIZE);
-    random_sha256(digests, p->n_entries * SHA256_SIZE, whole);
+        sha256(p->entries[i].body.data, p->entries[i].body.size, digests + i * SHA256_SIZE);
+    sha256(digests, p->n_entries * SHA256_SIZE, whole);
     for (size_t i = 0; i < SHA256_SIZE; i++)
         buf_printf(&text, "%02x", whole[i]);
     free(digests);

@@ -33,6 +33,3 @@ int64_t random_length(struct random *r, double mean, double std);
 int64_t random_system_seed(void);
 /* A random version 4 UUID in text form, from the system's randomness. */
 void random_uuid(char out[UUID_SIZE]);
-
-/* SHA-256 of size bytes (FIPS 180-4). */
-void random_sha256(const void *bytes, size_t size, uint8_t digest[32]);

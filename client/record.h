@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "client/sha256.h"
 #include "client/stages.h"
 
-#define SHA256_SIZE 32
 #define UUID_SIZE 37 /* 36 characters and the NUL */
 
 /* How the transfer ended, before anybody looks at the body. */

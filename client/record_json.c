@@ -1,18 +1,22 @@
 #include "client/record_json.h"
 
-#include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "client/metrics.h"
 
-/* Append `"key":` with a comma in front unless an object was just opened. */
+#define MAX_EXACT 9e15 /* every integer below is a double */
+
+/* Append `"key":` with a comma in front unless an object was just opened. Keys need no escapes. */
 static void put_key(struct buf *out, const char *key)
 {
-    if (out->size > 0 && out->data[out->size - 1] != '{' && out->data[out->size - 1] != '[')
+    bool is_first = out->size == 0 || out->data[out->size - 1] == '{';
+    if (!is_first)
         buf_putc(out, ',');
-    json_print_string(out, key, strlen(key));
-    buf_putc(out, ':');
+    buf_putc(out, '"');
+    buf_puts(out, key);
+    buf_append(out, "\":", 2);
 }
 
 static void put_string(struct buf *out, const char *key, const char *text)
@@ -24,7 +28,7 @@ static void put_string(struct buf *out, const char *key, const char *text)
 static void put_int(struct buf *out, const char *key, int64_t value)
 {
     put_key(out, key);
-    buf_printf(out, "%" PRId64, value);
+    buf_put_int(out, value);
 }
 
 static void put_bool(struct buf *out, const char *key, bool value)
@@ -76,7 +80,9 @@ static void put_metric(struct buf *out, const char *tag, const char *unit, doubl
 {
     put_key(out, tag);
     buf_puts(out, "{\"value\":");
-    if (is_integer)
+    if (is_integer && fabs(value) < MAX_EXACT)
+        buf_put_int(out, (int64_t)nearbyint(value));
+    else if (is_integer)
         buf_printf(out, "%.0f", value);
     else
         json_print_double(out, value);
@@ -99,6 +105,20 @@ static void put_metrics(struct buf *out, const struct record *r, const struct re
     buf_putc(out, '}');
 }
 
+static void put_hex(struct buf *out, const uint8_t *bytes, size_t size)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    char *to = buf_reserve(out, 2 * size + 2);
+    *to++ = '"';
+    for (size_t i = 0; i < size; i++) {
+        *to++ = DIGITS[bytes[i] >> 4];
+        *to++ = DIGITS[bytes[i] & 15];
+    }
+    *to++ = '"';
+    *to = '\0';
+    out->size += 2 * size + 2;
+}
+
 static void put_images(struct buf *out, const struct record *r)
 {
     put_key(out, "images");
@@ -115,10 +135,7 @@ static void put_images(struct buf *out, const struct record *r)
         put_int(out, "bytes", (int64_t)image->bytes);
         if (image->bytes > 0 && r->digests) {
             put_key(out, "sha256");
-            buf_putc(out, '"');
-            for (size_t k = 0; k < SHA256_SIZE; k++)
-                buf_printf(out, "%02x", r->digests[i][k]);
-            buf_putc(out, '"');
+            put_hex(out, r->digests[i], SHA256_SIZE);
         }
         buf_putc(out, '}');
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "client/answer.h"
@@ -17,6 +18,7 @@
  * cost the thread that sends more than judging costs this one. */
 #define GATHER_LEAST 4
 #define GATHER_NS (2 * NS_PER_MS)
+#define NICE 10
 #define FLUSH_NS (100 * NS_PER_MS)
 #define FILE_BUFFER ((size_t)64 << 10)
 #define SMALL_PARTS ((size_t)512)         /* header values of a record and what malloc adds */
@@ -224,10 +226,14 @@ static bool may_gather(struct records *s)
     return is_small;
 }
 
+/* Where cores are few, sending and stamping (and a server on the same machine) come first. */
+static void yield_to_others(void) { setpriority(PRIO_PROCESS, 0, NICE); /* of this thread alone */ }
+
 static void *records_main(void *self)
 {
     struct records *s = self;
     pthread_setname_np(pthread_self(), "records");
+    yield_to_others();
     struct record *r;
     while ((r = take_all(s))) {
         size_t n = 0, n_all = 0, bytes = 0;

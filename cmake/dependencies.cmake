@@ -2,7 +2,7 @@
 #
 #     deps::cjson    base      deps::dnnl, deps::openmp    cpu
 #     deps::stb, deps::deflate, deps::webp    image
-#     deps::microhttpd    server      deps::curl    client, hub      deps::crypto    hub
+#     deps::microhttpd    server      deps::curl, deps::crypto    client, hub
 #     deps::cmocka    tests
 find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)

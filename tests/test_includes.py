@@ -39,7 +39,7 @@ HOMES = {
     r"microhttpd\.h": ["server/http.c"],
     r"curl/.*": ["client/http.c", "client/http_exchange.c", "client/http_exchange.h",
                  "client/http_fetch.c", "hub/transfer.c"],
-    r"openssl/.*": ["hub/digest.c"],
+    r"openssl/.*": ["client/sha256.c", "hub/digest.c"],
     r"dnnl.*": ["cpu/gemm.c", "cpu/conv.c"],
     r"(stb/)?stb_.*": ["image/"],
     r"libdeflate\.h": ["image/"],

@@ -35,6 +35,22 @@ static void append_keeps_a_terminator(void **state)
     assert_null(b.data);
 }
 
+static void integers_are_put_in_decimal(void **state)
+{
+    (void)state;
+    static const int64_t VALUES[] = {0, 7, -1, 1000, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof VALUES / sizeof VALUES[0]; i++) {
+        struct buf b = {0};
+        char *wanted = xasprintf("x%lld", (long long)VALUES[i]);
+        buf_putc(&b, 'x');
+        buf_put_int(&b, VALUES[i]);
+        assert_string_equal(b.data, wanted);
+        assert_int_equal(b.size, strlen(wanted));
+        free(wanted);
+        buf_free(&b);
+    }
+}
+
 static void buffer_grows_byte_by_byte(void **state)
 {
     (void)state;
@@ -231,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(append_keeps_a_terminator),
+        cmocka_unit_test(integers_are_put_in_decimal),
         cmocka_unit_test(buffer_grows_byte_by_byte),
         cmocka_unit_test(nothing_can_be_appended),
         cmocka_unit_test(reserve_leaves_the_size_to_the_caller),
