@@ -73,10 +73,11 @@ static void note_linear(struct backend *b, struct tensor out, struct tensor x, s
 }
 
 static void note_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                        struct tensor bias, int stride, int top, int left)
+                        struct tensor bias, int stride, int top, int left, int upsample)
 {
-    NOTED(conv2d, (b, out, x, w, bias, stride, top, left), "%lld x %lld: %lld to %lld by %lld",
-          (long long)out.dims[1], (long long)out.dims[2], last(x), last(out), (long long)w.dims[2]);
+    NOTED(conv2d, (b, out, x, w, bias, stride, top, left, upsample),
+          "%lld x %lld%s: %lld to %lld by %lld", (long long)out.dims[1], (long long)out.dims[2],
+          upsample > 1 ? " upsampled" : "", last(x), last(out), (long long)w.dims[2]);
 }
 
 static void note_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
@@ -111,11 +112,6 @@ static void note_rms_norm_rope(struct backend *b, struct tensor x, struct tensor
                                struct tensor c, struct tensor s)
 {
     NOTED(rms_norm_rope, (b, x, weight, eps, c, s), "%lld x %lld", rows(x), last(x));
-}
-
-static void note_upsample2x(struct backend *b, struct tensor out, struct tensor x)
-{
-    NOTED(upsample2x, (b, out, x), "%lld x %lld", rows(out), last(out));
 }
 
 static void note_activate(struct backend *b, struct tensor out, struct tensor x,
@@ -213,7 +209,6 @@ int main(int argc, char **argv)
     noted.rms_norm = note_rms_norm;
     noted.group_norm = note_group_norm;
     noted.rms_norm_rope = note_rms_norm_rope;
-    noted.upsample2x = note_upsample2x;
     noted.activate = note_activate;
     noted.add = note_add;
     noted.mul = note_mul;

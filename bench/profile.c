@@ -37,45 +37,44 @@ static void count(struct backend *b, int op, const char *name, struct stamp befo
       (b, out, x, w, bias, act))                                                                   \
     X(1, conv2d,                                                                                   \
       (struct backend * b, struct tensor out, struct tensor x, struct tensor w,                    \
-       struct tensor bias, int stride, int top, int left),                                         \
-      (b, out, x, w, bias, stride, top, left))                                                     \
+       struct tensor bias, int stride, int top, int left, int upsample),                           \
+      (b, out, x, w, bias, stride, top, left, upsample))                                           \
     X(2, attention,                                                                                \
       (struct backend * b, struct tensor out, struct tensor q, struct tensor k, struct tensor v,   \
        struct tensor bias, float scale, bool is_causal),                                           \
       (b, out, q, k, v, bias, scale, is_causal))                                                   \
-    X(3, upsample2x, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))        \
-    X(4, rms_norm_rope,                                                                            \
+    X(3, rms_norm_rope,                                                                            \
       (struct backend * b, struct tensor x, struct tensor weight, float eps, struct tensor c,      \
        struct tensor s),                                                                           \
       (b, x, weight, eps, c, s))                                                                   \
-    X(5, layer_norm,                                                                               \
+    X(4, layer_norm,                                                                               \
       (struct backend * b, struct tensor out, struct tensor x, struct tensor weight,               \
        struct tensor bias, struct tensor scale, struct tensor shift, float eps),                   \
       (b, out, x, weight, bias, scale, shift, eps))                                                \
-    X(6, rms_norm,                                                                                 \
+    X(5, rms_norm,                                                                                 \
       (struct backend * b, struct tensor out, struct tensor x, struct tensor weight, float eps),   \
       (b, out, x, weight, eps))                                                                    \
-    X(7, group_norm,                                                                               \
+    X(6, group_norm,                                                                               \
       (struct backend * b, struct tensor out, struct tensor x, struct tensor weight,               \
        struct tensor bias, int groups, float eps, enum activation act),                            \
       (b, out, x, weight, bias, groups, eps, act))                                                 \
-    X(8, activate, (struct backend * b, struct tensor out, struct tensor x, enum activation act),  \
+    X(7, activate, (struct backend * b, struct tensor out, struct tensor x, enum activation act),  \
       (b, out, x, act))                                                                            \
-    X(9, add, (struct backend * b, struct tensor out, struct tensor x, struct tensor y),           \
+    X(8, add, (struct backend * b, struct tensor out, struct tensor x, struct tensor y),           \
       (b, out, x, y))                                                                              \
-    X(10, mul, (struct backend * b, struct tensor out, struct tensor x, struct tensor y),          \
+    X(9, mul, (struct backend * b, struct tensor out, struct tensor x, struct tensor y),           \
       (b, out, x, y))                                                                              \
-    X(11, gated_add, (struct backend * b, struct tensor out, struct tensor gate, struct tensor x), \
+    X(10, gated_add, (struct backend * b, struct tensor out, struct tensor gate, struct tensor x), \
       (b, out, gate, x))                                                                           \
-    X(12, axpy, (struct backend * b, struct tensor out, float alpha, struct tensor x),             \
+    X(11, axpy, (struct backend * b, struct tensor out, float alpha, struct tensor x),             \
       (b, out, alpha, x))                                                                          \
-    X(13, affine,                                                                                  \
+    X(12, affine,                                                                                  \
       (struct backend * b, struct tensor out, struct tensor x, float scale, float shift),          \
       (b, out, x, scale, shift))                                                                   \
-    X(14, embed, (struct backend * b, struct tensor out, struct tensor table, struct tensor ids),  \
+    X(13, embed, (struct backend * b, struct tensor out, struct tensor table, struct tensor ids),  \
       (b, out, table, ids))                                                                        \
-    X(15, copy, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))             \
-    X(16, to_rgb8, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))
+    X(14, copy, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))             \
+    X(15, to_rgb8, (struct backend * b, struct tensor out, struct tensor x), (b, out, x))
 
 #define WRAP(index, op, parameters, arguments) \
     static void profiled_##op parameters       \

@@ -3,9 +3,10 @@
  * The output is cut into bands of rows, and each thread runs bands by itself, so that results do
  * not depend on the number of threads. A band in the middle of a picture reads its neighbours'
  * rows; only the first and the last one are padded, which makes a few prepared convolutions per
- * shape. Weights are brought from their panels into oneDNN's order (narrower panels, at most) and
- * into f32 at each call: that is a thousandth of the work. Where oneDNN wants anything else (before
- * AVX-512), conv_gather.c takes over. Winograd's algorithm is not used: it loses digits. */
+ * shape. An upsampled picture exists a band at a time. Weights are brought from their panels into
+ * oneDNN's order (narrower panels, at most) and into f32 at each call: that is a thousandth of the
+ * work. Where oneDNN wants anything else (before AVX-512), conv_gather.c takes over. Winograd's
+ * algorithm is not used: it loses digits. */
 #include <assert.h>
 #include <dnnl.h>
 #include <stdlib.h>
@@ -154,7 +155,7 @@ struct conv {
     struct cpu *cpu;
     const struct cpu_weight *w;
     struct tensor out, x;
-    int64_t stride, pad_top, pad_left;
+    int64_t stride, pad_top, pad_left, upsample;
     const float *bias; /* or NULL */
     int64_t bands, band_rows;
     const struct prepared *first, *middle, *last; /* bands of a picture; first also if alone */
@@ -162,7 +163,8 @@ struct conv {
     size_t x_bytes, out_bytes, scratch_bytes;     /* of each thread; 0: not needed */
 };
 
-/* Rows of the output of band i, and what they read: rows in_first .. in_first + in_y of x. */
+/* Rows of the output of band i, and what they read: rows in_first .. in_first + in_y of the picture
+ * that x becomes by upsampling. */
 static struct band_shape band_of(const struct conv *c, int64_t i, int64_t *in_first)
 {
     int64_t row = i * c->band_rows, rows = min_i64(c->out.dims[1] - row, c->band_rows);
@@ -175,8 +177,8 @@ static struct band_shape band_of(const struct conv *c, int64_t i, int64_t *in_fi
                                .kernel_y = c->w->kernel_y,
                                .kernel_x = c->w->kernel_x,
                                .stride = c->stride,
-                               .in_y = min_i64(end, c->x.dims[1]) - clipped,
-                               .in_x = c->x.dims[2],
+                               .in_y = min_i64(end, c->x.dims[1] * c->upsample) - clipped,
+                               .in_x = c->x.dims[2] * c->upsample,
                                .out_y = rows,
                                .out_x = c->out.dims[2],
                                .pad_top = clipped - first,
@@ -207,12 +209,11 @@ static bool plan_bands(struct conv *c)
             return false;
         size_t scratch = align64(dnnl_memory_desc_get_size(&(*slot)->scratch));
         c->scratch_bytes = scratch > c->scratch_bytes ? scratch : c->scratch_bytes;
-        if (c->x.dtype != DTYPE_F32) {
-            size_t x = align64(dnnl_memory_desc_get_size(&(*slot)->x));
-            size_t out = align64(dnnl_memory_desc_get_size(&(*slot)->out));
-            c->x_bytes = x > c->x_bytes ? x : c->x_bytes;
-            c->out_bytes = out > c->out_bytes ? out : c->out_bytes;
-        }
+        size_t x = align64(dnnl_memory_desc_get_size(&(*slot)->x));
+        size_t out = align64(dnnl_memory_desc_get_size(&(*slot)->out));
+        bool is_f32 = c->x.dtype == DTYPE_F32;
+        c->x_bytes = (!is_f32 || c->upsample > 1) && x > c->x_bytes ? x : c->x_bytes;
+        c->out_bytes = !is_f32 && out > c->out_bytes ? out : c->out_bytes;
     }
     return true;
 }
@@ -270,6 +271,25 @@ static bool execute(const struct conv *c, const struct prepared *p, const float 
     return is_done;
 }
 
+/* Rows first .. first + rows of the upsampled picture in f32; x is the picture as it is. */
+static void upsample_rows(const struct conv *c, float *to, const char *x, int64_t first,
+                          int64_t rows)
+{
+    int64_t channels = c->x.dims[3], bytes = (int64_t)dtype_bytes(c->x.dtype);
+    int64_t row = c->x.dims[2] * c->upsample * channels;
+    for (int64_t y = first; y < first + rows; y++, to += row) {
+        if (y > first && y % c->upsample != 0) {
+            memcpy(to, to - row, (size_t)row * sizeof(float));
+            continue;
+        }
+        const char *from = x + y / c->upsample * c->x.strides[1] * bytes;
+        for (int64_t i = 0; i < row; i += channels) {
+            int64_t column = i / channels / c->upsample;
+            c->cpu->kernels->widen(to + i, from + column * channels * bytes, c->x.dtype, channels);
+        }
+    }
+}
+
 /* Band i of a picture; memory is the thread's own. */
 static bool run_band(const struct conv *c, int64_t picture, int64_t i, char *memory)
 {
@@ -277,21 +297,27 @@ static bool run_band(const struct conv *c, int64_t picture, int64_t i, char *mem
     struct band_shape s = band_of(c, i, &in_first);
     const struct prepared *p = i == 0 ? c->first : i + 1 == c->bands ? c->last : c->middle;
     int64_t bytes = (int64_t)dtype_bytes(c->x.dtype);
-    char *x = (char *)c->x.data + (picture * c->x.strides[0] + in_first * c->x.strides[1]) * bytes;
+    const char *x = (const char *)c->x.data + picture * c->x.strides[0] * bytes;
+    const char *x_rows = x + in_first * c->x.strides[1] * bytes; /* unless upsampled */
     char *out = (char *)c->out.data +
                 (picture * c->out.strides[0] + i * c->band_rows * c->out.strides[1]) * bytes;
-    char *scratch = memory + c->x_bytes + c->out_bytes;
-    if (c->x.dtype == DTYPE_F32)
-        return execute(c, p, (const float *)x, (float *)out, scratch);
     float *x_wide = (float *)memory, *out_wide = (float *)(memory + c->x_bytes);
-    c->cpu->kernels->widen(x_wide, x, c->x.dtype, s.in_y * s.in_x * s.in);
+    char *scratch = memory + c->x_bytes + c->out_bytes;
+    if (c->upsample > 1)
+        upsample_rows(c, x_wide, x, in_first, s.in_y);
+    else if (c->x.dtype != DTYPE_F32)
+        c->cpu->kernels->widen(x_wide, x_rows, c->x.dtype, s.in_y * s.in_x * s.in);
+    else
+        x_wide = (float *)x_rows;
+    if (c->x.dtype == DTYPE_F32)
+        return execute(c, p, x_wide, (float *)out, scratch);
     bool is_done = execute(c, p, x_wide, out_wide, scratch);
     c->cpu->kernels->narrow(out, c->out.dtype, out_wide, s.out_y * s.out_x * s.out);
     return is_done;
 }
 
 void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                struct tensor bias, int stride, int pad_top, int pad_left)
+                struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
     struct conv c = {.cpu = cpu_of(b),
                      .w = w.data,
@@ -300,11 +326,12 @@ void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct te
                      .stride = stride,
                      .pad_top = pad_top,
                      .pad_left = pad_left,
+                     .upsample = upsample,
                      .bias = bias.data};
     if (tensor_elements(out) == 0)
         return;
     if (!plan_bands(&c)) {
-        conv_gather(c.cpu, out, x, w, bias, stride, pad_top, pad_left);
+        conv_gather(c.cpu, out, x, w, bias, stride, pad_top, pad_left, upsample);
         return;
     }
     assert(c.first && c.first->block > 0);

@@ -13,7 +13,7 @@ struct gathered {
     struct cpu *cpu;
     const struct cpu_weight *w;
     struct tensor out, x;
-    int stride, pad_top, pad_left;
+    int stride, pad_top, pad_left, upsample;
     const float *bias;   /* or NULL */
     const float *panels; /* the weight in f32 */
     /* Products by [last strip?][last panel?]. */
@@ -29,14 +29,15 @@ static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
  * outside) of the picture row `from`. */
 static void gather_row(const struct gathered *c, float *to, const char *from, int64_t x0, int64_t n)
 {
-    int64_t width = c->x.dims[2], channels = c->x.dims[3];
+    int64_t width = c->x.dims[2] * c->upsample, channels = c->x.dims[3];
     int64_t left = min_i64(x0 < 0 ? -x0 : 0, n);
     int64_t right = min_i64(x0 + n > width ? x0 + n - width : 0, n);
-    int64_t inside = n - left - right;
+    /* Columns that are side by side in x too; upsampled ones are taken one by one. */
+    int64_t each = c->upsample == 1 ? n - left - right : 1;
     memset(to, 0, (size_t)(left * channels) * sizeof(float));
-    if (inside > 0) {
-        int64_t at = (x0 + left) * channels * (int64_t)dtype_bytes(c->x.dtype);
-        c->cpu->kernels->widen(to + left * channels, from + at, c->x.dtype, inside * channels);
+    for (int64_t i = left; i < n - right; i += each) {
+        int64_t at = (x0 + i) / c->upsample * channels * (int64_t)dtype_bytes(c->x.dtype);
+        c->cpu->kernels->widen(to + i * channels, from + at, c->x.dtype, each * channels);
     }
     memset(to + (n - right) * channels, 0, (size_t)(right * channels) * sizeof(float));
 }
@@ -51,11 +52,12 @@ static void gather(const struct gathered *c, float *to, int64_t first, int64_t n
         int64_t column = p % out_x, row = p / out_x % out_y, picture = p / out_x / out_y;
         for (int64_t i = 0; i < c->w->kernel_y; i++, to += run) {
             int64_t y = row * c->stride - c->pad_top + i;
-            if (y < 0 || y >= c->x.dims[1]) {
+            if (y < 0 || y >= c->x.dims[1] * c->upsample) {
                 memset(to, 0, (size_t)run * sizeof(float));
                 continue;
             }
-            const char *from = (const char *)c->x.data + (picture * c->x.dims[1] + y) * row_bytes;
+            const char *from =
+                (const char *)c->x.data + (picture * c->x.dims[1] + y / c->upsample) * row_bytes;
             gather_row(c, to, from, column * c->stride - c->pad_left, c->w->kernel_x);
         }
     }
@@ -118,7 +120,7 @@ static const float *gathered_panels(const struct gathered *c, float *to)
 }
 
 void conv_gather(struct cpu *cpu, struct tensor out, struct tensor x, struct tensor w,
-                 struct tensor bias, int stride, int pad_top, int pad_left)
+                 struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
     struct gathered c = {.cpu = cpu,
                          .w = w.data,
@@ -127,6 +129,7 @@ void conv_gather(struct cpu *cpu, struct tensor out, struct tensor x, struct ten
                          .stride = stride,
                          .pad_top = pad_top,
                          .pad_left = pad_left,
+                         .upsample = upsample,
                          .bias = bias.data};
     int64_t pixels = out.dims[0] * out.dims[1] * out.dims[2];
     if (pixels == 0 || !gathered_prepare(&c, pixels))

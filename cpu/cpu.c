@@ -188,7 +188,6 @@ static struct backend_ops table_of(const struct cpu_kernels *k)
         .parallel = cpu_parallel,
         .linear = cpu_linear,
         .conv2d = cpu_conv2d,
-        .upsample2x = k->upsample2x,
         .attention = cpu_attention,
         .layer_norm = k->layer_norm,
         .rms_norm = k->rms_norm,

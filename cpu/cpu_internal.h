@@ -92,13 +92,13 @@ bool gemm_run(const struct gemm_tile *t, float *c, const void *a, const void *b,
 void conv_cache_free(struct conv_cache *cache); /* NULL is fine */
 
 void conv_gather(struct cpu *cpu, struct tensor out, struct tensor x, struct tensor w,
-                 struct tensor bias, int stride, int pad_top, int pad_left);
+                 struct tensor bias, int stride, int pad_top, int pad_left, int upsample);
 
 /* --- operations outside the kernel table ------------------------------------------------------*/
 
 void cpu_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                 struct tensor bias, enum activation act);
 void cpu_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                struct tensor bias, int stride, int pad_top, int pad_left);
+                struct tensor bias, int stride, int pad_top, int pad_left, int upsample);
 void cpu_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                    struct tensor v, struct tensor bias, float scale, bool is_causal);

@@ -212,25 +212,6 @@ void KERNEL(embed)(struct backend *b, struct tensor out, struct tensor table, st
     }
 }
 
-void KERNEL(upsample2x)(struct backend *b, struct tensor out, struct tensor x)
-{
-    const struct cpu *cpu = cpu_of(b);
-    int64_t rows = x.dims[0] * x.dims[1], columns = x.dims[2];
-    size_t pixel = (size_t)x.dims[3] * dtype_bytes(x.dtype);
-    size_t out_row = 2 * (size_t)columns * pixel;
-    bool is_large = tensor_elements(out) > WALK_PIECE;
-#pragma omp parallel for num_threads(cpu->threads) if (is_large) schedule(static)
-    for (int64_t r = 0; r < rows; r++) {
-        const char *from = (const char *)x.data + (size_t)(r * columns) * pixel;
-        char *to = (char *)out.data + 2 * (size_t)r * out_row;
-        for (int64_t c = 0; c < columns; c++) {
-            memcpy(to + 2 * (size_t)c * pixel, from + (size_t)c * pixel, pixel);
-            memcpy(to + (2 * (size_t)c + 1) * pixel, from + (size_t)c * pixel, pixel);
-        }
-        memcpy(to + out_row, to, out_row);
-    }
-}
-
 /* Half-even rounding of 0 .. 255 by adding 1.5 * 2^23, whose last bit counts ones. */
 static uint8_t pixel_from(float v)
 {

@@ -9,7 +9,6 @@
 #define KERNEL(name) ISA_JOIN(name, CPU_ISA)
 
 /* elementwise.c */
-void KERNEL(upsample2x)(struct backend *b, struct tensor out, struct tensor x);
 void KERNEL(activate)(struct backend *b, struct tensor out, struct tensor x, enum activation act);
 void KERNEL(add)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);
 void KERNEL(mul)(struct backend *b, struct tensor out, struct tensor x, struct tensor y);

@@ -6,7 +6,6 @@
 
 const struct cpu_kernels KERNEL(cpu_kernels) = {
     .name = ISA_TEXT(CPU_ISA),
-    .upsample2x = KERNEL(upsample2x),
     .layer_norm = KERNEL(layer_norm),
     .rms_norm = KERNEL(rms_norm),
     .rms_norm_rope = KERNEL(rms_norm_rope),

@@ -27,7 +27,6 @@ struct cpu_kernels {
     const char *name;
 
     /* Whole operations. */
-    void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
     void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,
                        struct tensor bias, struct tensor scale, struct tensor shift, float eps);
     void (*rms_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,

@@ -1,10 +1,11 @@
 /* Convolution as a product without the gathered matrix: an output pixel is a row whose inputs the
  * kernels of gemm.cu fetch through taps, channels last, zeros outside. When the channels are a
- * multiple of eight every piece of 16 bytes lies within one tap. */
+ * multiple of eight every piece of 16 bytes lies within one tap. An upsampled picture is read in
+ * place too: by halved coordinates. */
 #include "cuda/cuda_internal.h"
 
 void cuda_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                 struct tensor bias, int stride, int pad_top, int pad_left)
+                 struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
     const struct cuda_weight *weight = w.data;
     int64_t channels = x.dims[3], pixels = out.dims[0] * out.dims[1] * out.dims[2];
@@ -34,9 +35,10 @@ void cuda_conv2d(struct backend *b, struct tensor out, struct tensor x, struct t
         .stride = stride,
         .pad_top = pad_top,
         .pad_left = pad_left,
-        .height = (int)x.dims[1],
-        .width = (int)x.dims[2],
-        .x_pitch = x.strides[1],
+        .height = (int)x.dims[1] * upsample,
+        .width = (int)x.dims[2] * upsample,
+        .shift = upsample / 2, /* of 1 and 2 */
+        .x_pitch = (int)x.strides[1],
     };
     cuda_product_run(cuda_use(b), &p);
 }

@@ -27,7 +27,9 @@ bool cuda_check(struct cuda *c, cudaError_t status, const char *what)
 {
     if (status == cudaSuccess)
         return true;
-    return fail(&c->backend.fault, ERR_DEVICE, "CUDA device %d: %s: %s (%s)", c->device, what,
+    (void)cudaGetLastError(); /* reported here: the next launch is not to blame */
+    enum error_code code = status == cudaErrorMemoryAllocation ? ERR_MEMORY : ERR_DEVICE;
+    return fail(&c->backend.fault, code, "CUDA device %d: %s: %s (%s)", c->device, what,
                 cudaGetErrorString(status), cudaGetErrorName(status));
 }
 
@@ -183,7 +185,6 @@ static struct backend_ops table(void)
         .sync = cuda_sync,
         .linear = cuda_linear,
         .conv2d = cuda_conv2d,
-        .upsample2x = cuda_upsample2x,
         .attention = cuda_attention,
         .layer_norm = cuda_layer_norm,
         .rms_norm = cuda_rms_norm,

@@ -125,8 +125,8 @@ void cuda_stream_close(struct cuda *c);
 
 /* out[m][n] = act(sum_k x[m][k] w[n][k] + bias[n]). Rows are counted (i0, i1, i2) with three
  * strides each for x and out. In a convolution a row is an output pixel, and element k is what it
- * sees through tap (ty, tx) and channel: x at its own offset + ty x_pitch + tx channels + channel,
- * or zero where that lies outside the picture. */
+ * sees through tap (ty, tx) and channel: the pixel (y0 + ty, x0 + tx) of the picture, which x holds
+ * at (y >> shift, x >> shift), or zero where that lies outside. */
 struct cuda_product {
     const void *x;
     const void *w;        /* [n][w_row] */
@@ -142,8 +142,9 @@ struct cuda_product {
     bool is_x_aligned, is_out_aligned; /* every run of 8 may be moved in pieces of 16 bytes */
     /* Convolution only. */
     bool is_conv;
-    int channels, kernel_x, stride, pad_top, pad_left, height, width;
-    int64_t x_pitch;
+    int channels, kernel_x, stride, pad_top, pad_left;
+    int height, width, shift; /* of the picture, upsampled by 1 << shift */
+    int x_pitch;              /* elements from row to row of x */
 };
 
 /* By the faster of our kernel and cuBLASLt; by our kernel. */
@@ -180,8 +181,7 @@ void cuda_replay_forget(struct cuda *c);
 void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                  struct tensor bias, enum activation act);
 void cuda_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                 struct tensor bias, int stride, int pad_top, int pad_left);
-void cuda_upsample2x(struct backend *b, struct tensor out, struct tensor x);
+                 struct tensor bias, int stride, int pad_top, int pad_left, int upsample);
 void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                     struct tensor v, struct tensor bias, float scale, bool is_causal);
 void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,

@@ -143,43 +143,6 @@ __global__ void __launch_bounds__(THREADS)
     store_some(out + r * out_stride + d, v, width - d, is_aligned);
 }
 
-/* x [B, Y, X, C] -> out [B, 2Y, 2X, C]; one run of channels of an output pixel per thread, the
- * elements as bits (T: unsigned of the size). */
-template <class T>
-__global__ void __launch_bounds__(THREADS)
-    upsample2x_kernel(T *__restrict__ out, const T *__restrict__ x, int64_t runs, int width,
-                      int channels)
-{
-    const int runs_per_pixel = (channels + RUN - 1) / RUN;
-    const int64_t i = run_index();
-    if (i >= runs)
-        return;
-    const int64_t pixel = i / runs_per_pixel;
-    const int c = (int)(i - pixel * runs_per_pixel) * RUN;
-    const int64_t row = pixel / (2 * width); /* of all pictures: 2Y is even, so row / 2 is x's */
-    const int column = (int)(pixel - row * 2 * width);
-    const T *from = x + (row / 2 * width + column / 2) * channels + c;
-    T *to = out + pixel * channels + c;
-    UNROLL
-    for (int e = 0; e < RUN; e++) {
-        if (c + e < channels)
-            to[e] = from[e];
-    }
-}
-
-/* The same in pieces of 16 bytes, `pieces` of them per pixel. */
-__global__ void __launch_bounds__(THREADS)
-    upsample2x_pieces_kernel(uint4 *__restrict__ out, const uint4 *__restrict__ x, int64_t n,
-                             int width, int pieces)
-{
-    const int64_t i = run_index();
-    if (i >= n)
-        return;
-    const int64_t pixel = i / pieces, row = pixel / (2 * width);
-    const int column = (int)(pixel - row * 2 * width);
-    out[i] = x[(row / 2 * width + column / 2) * pieces + (i - pixel * pieces)];
-}
-
 /* One number per thread; NaN becomes black. */
 template <class T>
 __global__ void __launch_bounds__(THREADS)
@@ -282,13 +245,11 @@ void cuda_copy(struct backend *b, struct tensor out, struct tensor x)
 {
     struct cuda *c = cuda_use(b);
     struct cuda_weight *streamed = cuda_stream_table(c, x);
-    if (!cuda_stream_begin(c, streamed))
+    if (tensor_elements(out) == 0 || !cuda_stream_begin(c, streamed))
         return;
     x = cuda_stream_window(streamed, x);
     const struct tensor windows[] = {out, x};
     const struct walk w = walk_begin(2, windows);
-    if (w.runs == 0)
-        return;
     if (out.dtype == DTYPE_BF16)
         run_copy_to<__nv_bfloat16>(c, w, out, x);
     else if (out.dtype == DTYPE_F16)
@@ -328,29 +289,6 @@ void cuda_embed(struct backend *b, struct tensor out, struct tensor table, struc
         (is_bf16 ? run_embed<__nv_bfloat16, float> : run_embed<float, float>)(c, out, table, ids);
     cuda_launched(c, "embed");
     cuda_stream_end(c, streamed);
-}
-
-void cuda_upsample2x(struct backend *b, struct tensor out, struct tensor x)
-{
-    struct cuda *c = cuda_use(b);
-    const int width = (int)x.dims[2], channels = (int)x.dims[3];
-    const int64_t pixels = out.dims[0] * out.dims[1] * out.dims[2];
-    const int64_t runs = pixels * ((channels + RUN - 1) / RUN);
-    const int64_t bytes = channels * (int64_t)dtype_bytes(x.dtype);
-    if (runs == 0)
-        return;
-    if (bytes % 16 == 0 && (uintptr_t)x.data % 16 == 0 && (uintptr_t)out.data % 16 == 0) {
-        const int64_t n = pixels * (bytes / 16);
-        LAUNCH(upsample2x_pieces_kernel, blocks_for(n), THREADS, 0, c->stream, (uint4 *)out.data,
-               (const uint4 *)x.data, n, width, (int)(bytes / 16));
-    } else if (x.dtype == DTYPE_F32) {
-        LAUNCH(upsample2x_kernel<uint32_t>, blocks_for(runs), THREADS, 0, c->stream,
-               (uint32_t *)out.data, (const uint32_t *)x.data, runs, width, channels);
-    } else {
-        LAUNCH(upsample2x_kernel<uint16_t>, blocks_for(runs), THREADS, 0, c->stream,
-               (uint16_t *)out.data, (const uint16_t *)x.data, runs, width, channels);
-    }
-    cuda_launched(c, "upsample2x");
 }
 
 void cuda_to_rgb8(struct backend *b, struct tensor out, struct tensor x)

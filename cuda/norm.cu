@@ -43,17 +43,16 @@ DEVICE void rotate_run(float (&v)[RUN], int left, const float *cosine, const flo
 
 /* out = (x - mean) / sqrt(var + eps), or x / sqrt(mean(x^2) + eps) when IS_RMS; then * weight
  * + bias, then * (1 + scale) + shift, then (IS_RMS, rounded to T before) rotated, as far as they
- * are given. TEAM threads per row, max(1, 256 / TEAM) rows per block; width <= TEAM * 32. */
+ * are given. TEAM threads per row, 256 / TEAM rows per block; width <= TEAM * 32. */
 template <class T, int TEAM, bool IS_RMS>
-__global__ void __launch_bounds__(TEAM > ROW_THREADS ? TEAM : ROW_THREADS,
-                                  TEAM > ROW_THREADS ? 1 : 2)
+__global__ void __launch_bounds__(ROW_THREADS, 2)
     row_norm_kernel(struct norm_rows p, T *out, const T *x, const float *__restrict__ weight,
                     const float *__restrict__ bias, const T *__restrict__ scale,
                     const T *__restrict__ shift, const float *__restrict__ cosine,
                     const float *__restrict__ sine)
 {
     SHARED(float, partial, [2][32]);
-    const int tid = (int)threadIdx.x % TEAM, rows_each = (int)blockDim.x / TEAM;
+    const int tid = (int)threadIdx.x % TEAM, rows_each = ROW_THREADS / TEAM;
     const int64_t row = (int64_t)blockIdx.x * rows_each + (int)threadIdx.x / TEAM;
     const bool is_row = row < p.rows; /* a warp of the last block may have none */
     const T *from = is_row ? x + row_offset(p, p.x_strides, row) : x;
@@ -280,9 +279,9 @@ template <class T, int TEAM, bool IS_RMS>
 static void launch_rows(struct cuda *c, const struct norm_rows &p, void *out, const void *x,
                         const struct norm_vectors &v)
 {
-    const int threads = TEAM > ROW_THREADS ? TEAM : ROW_THREADS, rows_each = threads / TEAM;
+    const int rows_each = ROW_THREADS / TEAM;
     const unsigned blocks = (unsigned)((p.rows + rows_each - 1) / rows_each);
-    LAUNCH((row_norm_kernel<T, TEAM, IS_RMS>), blocks, threads, 0, c->stream, p, (T *)out,
+    LAUNCH((row_norm_kernel<T, TEAM, IS_RMS>), blocks, ROW_THREADS, 0, c->stream, p, (T *)out,
            (const T *)x, (const float *)v.weight, (const float *)v.bias, (const T *)v.scale,
            (const T *)v.shift, (const float *)v.cosine, (const float *)v.sine);
 }
@@ -295,13 +294,11 @@ static void run_rows(struct cuda *c, const struct norm_rows &p, void *out, const
     enum { EACH = ROW_RUNS * RUN };
     if (p.width <= 32 * EACH)
         launch_rows<T, 32, IS_RMS>(c, p, out, x, v);
-    else if (p.width <= 256 * EACH)
-        launch_rows<T, 256, IS_RMS>(c, p, out, x, v);
-    else if (p.width <= 512 * EACH)
-        launch_rows<T, 512, IS_RMS>(c, p, out, x, v);
+    else if (p.width <= ROW_THREADS * EACH)
+        launch_rows<T, ROW_THREADS, IS_RMS>(c, p, out, x, v);
     else
         fail(&c->backend.fault, ERR_INVALID, "norm of rows of %d: at most %d on CUDA", p.width,
-             512 * EACH);
+             ROW_THREADS * EACH);
 }
 
 void cuda_layer_norm(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,

@@ -14,8 +14,8 @@ void product_few_run(struct cuda *c, const struct cuda_product *p);
 
 /* --- the left operand -------------------------------------------------------------------------*/
 
-/* Where row m of x begins. y and x are the picture's pixel under tap (0, 0), which may lie outside;
- * an absent row is one below any picture. */
+/* Where row m of x begins; in a convolution the picture, and y and x are its pixel under tap (0, 0),
+ * which may lie outside. An absent row is one below any picture. */
 struct row_place {
     int64_t offset;
     int y, x;
@@ -41,7 +41,7 @@ template <bool IS_CONV> DEVICE struct row_place place_row(const struct cuda_prod
     const int x = IS_CONV ? i[2] * p.stride - p.pad_left : 0;
     if (!IS_CONV)
         return {i[0] * p.x_strides[0] + i[1] * p.x_strides[1] + i[2] * p.x_strides[2], 0, 0};
-    return {i[0] * p.x_strides[0] + y * p.x_strides[1] + x * p.x_strides[2], y, x};
+    return {i[0] * p.x_strides[0], y, x};
 }
 
 DEVICE int64_t out_offset(const struct cuda_product &p, int m)
@@ -88,7 +88,8 @@ DEVICE int64_t x_offset(const struct cuda_product &p, const struct row_place &r,
     const int y = r.y + t.ty, x = r.x + t.tx;
     const bool is_inside =
         t.k < p.k && (unsigned)y < (unsigned)p.height && (unsigned)x < (unsigned)p.width;
-    return is_inside ? r.offset + t.ty * p.x_pitch + t.tx * (int64_t)p.channels + t.channel : -1;
+    const int in_row = (x >> p.shift) * p.channels + t.channel;
+    return is_inside ? r.offset + (int64_t)(y >> p.shift) * p.x_pitch + in_row : -1;
 }
 
 /* --- the end of a row's run -------------------------------------------------------------------*/

@@ -29,7 +29,6 @@ enum {
 enum op {
     OP_LINEAR,
     OP_CONV2D,
-    OP_UPSAMPLE2X,
     OP_ATTENTION,
     OP_LAYER_NORM,
     OP_RMS_NORM,
@@ -51,7 +50,7 @@ struct command {
     int n_tensors;
     struct tensor tensors[MAX_TENSORS];
     float scalars[2];
-    int numbers[3];
+    int numbers[4];
 };
 
 struct list {
@@ -105,10 +104,7 @@ static void run_command(struct backend *b, const struct command *m)
         cuda_linear(b, t[0], t[1], t[2], t[3], (enum activation)n[0]);
         break;
     case OP_CONV2D:
-        cuda_conv2d(b, t[0], t[1], t[2], t[3], n[0], n[1], n[2]);
-        break;
-    case OP_UPSAMPLE2X:
-        cuda_upsample2x(b, t[0], t[1]);
+        cuda_conv2d(b, t[0], t[1], t[2], t[3], n[0], n[1], n[2], n[3]);
         break;
     case OP_ATTENTION:
         cuda_attention(b, t[0], t[1], t[2], t[3], t[4], m->scalars[0], n[0] != 0);
@@ -295,17 +291,12 @@ static void note_linear(struct backend *b, struct tensor out, struct tensor x, s
 }
 
 static void note_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                        struct tensor bias, int stride, int pad_top, int pad_left)
+                        struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
     note(b, (struct command){.op = OP_CONV2D,
                              .n_tensors = 4,
                              .tensors = {out, x, w, bias},
-                             .numbers = {stride, pad_top, pad_left}});
-}
-
-static void note_upsample2x(struct backend *b, struct tensor out, struct tensor x)
-{
-    note(b, (struct command){.op = OP_UPSAMPLE2X, .n_tensors = 2, .tensors = {out, x}});
+                             .numbers = {stride, pad_top, pad_left, upsample}});
 }
 
 static void note_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
@@ -420,7 +411,6 @@ bool cuda_replay_open(struct cuda *c)
     struct backend_ops *ops = &c->ops;
     ops->linear = note_linear;
     ops->conv2d = note_conv2d;
-    ops->upsample2x = note_upsample2x;
     ops->attention = note_attention;
     ops->layer_norm = note_layer_norm;
     ops->rms_norm = note_rms_norm;

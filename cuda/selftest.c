@@ -23,10 +23,11 @@ static const struct trial TRIALS[] = {
     {TRIAL_LINEAR, {37, 65, 33, ACT_QUICK_GELU, 1}},
     {TRIAL_LINEAR, {130, 96, 64, ACT_RELU, 1}},
     {TRIAL_LINEAR, {70, 72, 40, ACT_GELU, 1}},
-    {TRIAL_CONV2D, {17, 19, 16, 40, 3, 1}},
-    {TRIAL_CONV2D, {16, 16, 64, 64, 3, 1}},
-    {TRIAL_CONV2D, {9, 12, 3, 24, 3, 2}},
-    {TRIAL_CONV2D, {11, 7, 32, 3, 1, 1}},
+    {TRIAL_CONV2D, {17, 19, 16, 40, 3, 1, 1}},
+    {TRIAL_CONV2D, {16, 16, 64, 64, 3, 1, 1}},
+    {TRIAL_CONV2D, {9, 12, 3, 24, 3, 2, 1}},
+    {TRIAL_CONV2D, {11, 7, 32, 3, 1, 1, 1}},
+    {TRIAL_CONV2D, {7, 9, 24, 40, 3, 1, 2}},
     {TRIAL_ATTENTION, {128, 128, 2, 64, 0, 0}},
     {TRIAL_ATTENTION, {77, 77, 3, 64, 1, 0}},
     {TRIAL_ATTENTION, {150, 150, 2, 64, 0, 1}},
@@ -51,7 +52,6 @@ static const struct trial TRIALS[] = {
     {TRIAL_AFFINE, {9, 70}},
     {TRIAL_COPY, {45, 70}},
     {TRIAL_EMBED, {50, 72, 33}},
-    {TRIAL_UPSAMPLE2X, {5, 7, 24}},
     {TRIAL_TO_RGB8, {13, 11}},
 };
 
@@ -163,10 +163,10 @@ static int timed_trials(struct trial *out, int64_t size_px)
         {TRIAL_RMS_NORM, {all * 24, 128}},
         {TRIAL_RMS_NORM_ROPE, {all, 24, 128}},
         {TRIAL_GATED_ADD, {all, d}},
-        {TRIAL_CONV2D, {2 * map, 2 * map, 512, 512, 3, 1}},
-        {TRIAL_CONV2D, {8 * map, 8 * map, 128, 128, 3, 1}},
+        {TRIAL_CONV2D, {2 * map, 2 * map, 512, 512, 3, 1, 1}},
+        {TRIAL_CONV2D, {8 * map, 8 * map, 128, 128, 3, 1, 1}},
+        {TRIAL_CONV2D, {4 * map, 4 * map, 256, 256, 3, 1, 2}},
         {TRIAL_GROUP_NORM, {8 * map, 8 * map, 128, 32}},
-        {TRIAL_UPSAMPLE2X, {4 * map, 4 * map, 256}},
     };
     const int n = sizeof trials / sizeof trials[0];
     for (int i = 0; i < n; i++)

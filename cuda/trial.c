@@ -105,12 +105,12 @@ struct call trial_prepare(const struct trial *trial, struct operands *o)
         t[0] = activations(o, SHAPE(p[0], p[1]));
         o->flops = 2.0 * (double)p[0] * (double)p[1] * (double)p[2];
         break;
-    case TRIAL_CONV2D: /* Y, X, inputs, outputs, kernel, stride; padded by kernel / 2 */
+    case TRIAL_CONV2D: /* Y, X, inputs, outputs, kernel, stride, upsample; padded by kernel / 2 */
         t[1] = activations(o, SHAPE(1, p[0], p[1], p[2]));
         t[2] = weight(o, WEIGHT_CONV, SHAPE(p[3], p[2], p[4], p[4]));
         t[3] = weight(o, WEIGHT_VECTOR, SHAPE(p[3]));
-        t[0] = activations(o, SHAPE(1, (p[0] + p[4] / 2 * 2 - p[4]) / p[5] + 1,
-                                    (p[1] + p[4] / 2 * 2 - p[4]) / p[5] + 1, p[3]));
+        t[0] = activations(o, SHAPE(1, (p[0] * p[6] + p[4] / 2 * 2 - p[4]) / p[5] + 1,
+                                    (p[1] * p[6] + p[4] / 2 * 2 - p[4]) / p[5] + 1, p[3]));
         o->flops = has_failed(o)
                        ? 0.0
                        : 2.0 * (double)tensor_elements(t[0]) * (double)(p[2] * p[4] * p[4]);
@@ -169,10 +169,6 @@ struct call trial_prepare(const struct trial *trial, struct operands *o)
         t[2] = make(o, DTYPE_I32, SHAPE(p[2]), (float)p[0]);
         t[0] = activations(o, SHAPE(p[2], p[1]));
         break;
-    case TRIAL_UPSAMPLE2X: /* Y, X, C */
-        t[1] = activations(o, SHAPE(1, p[0], p[1], p[2]));
-        t[0] = activations(o, SHAPE(1, 2 * p[0], 2 * p[1], p[2]));
-        break;
     case TRIAL_TO_RGB8: /* Y, X */
         t[1] = activations(o, SHAPE(p[0], p[1], 3));
         t[0] = make(o, DTYPE_U8, SHAPE(p[0], p[1], 3), 0.0f);
@@ -192,7 +188,7 @@ const char *trial_run(struct backend *b, const struct call *c)
         op_linear(b, t[0], t[1], t[2], t[3], (enum activation)p[3]);
         return "linear";
     case TRIAL_CONV2D:
-        op_conv2d(b, t[0], t[1], t[2], t[3], (int)p[5], (int)p[4] / 2, (int)p[4] / 2);
+        op_conv2d(b, t[0], t[1], t[2], t[3], (int)p[5], (int)p[4] / 2, (int)p[4] / 2, (int)p[6]);
         return "conv2d";
     case TRIAL_ATTENTION:
         op_attention(b, t[0], t[1], t[2], t[3], t[4], 1.0f / sqrtf((float)p[3]), p[4] != 0);
@@ -233,9 +229,6 @@ const char *trial_run(struct backend *b, const struct call *c)
     case TRIAL_EMBED:
         op_embed(b, t[0], t[1], t[2]);
         return "embed";
-    case TRIAL_UPSAMPLE2X:
-        op_upsample2x(b, t[0], t[1]);
-        return "upsample2x";
     case TRIAL_TO_RGB8:
         op_to_rgb8(b, t[0], t[1]);
         return "to_rgb8";

@@ -3,7 +3,7 @@
 
 #include "tensor/ops.h"
 
-enum { TRIAL_NUMBERS = 6, TRIAL_OPERANDS = 6 };
+enum { TRIAL_NUMBERS = 7, TRIAL_OPERANDS = 6 };
 
 enum trial_op {
     TRIAL_LINEAR,
@@ -21,7 +21,6 @@ enum trial_op {
     TRIAL_AFFINE,
     TRIAL_COPY,
     TRIAL_EMBED,
-    TRIAL_UPSAMPLE2X,
     TRIAL_TO_RGB8,
 };
 

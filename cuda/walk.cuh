@@ -54,8 +54,6 @@ static inline struct walk walk_begin(int n, const struct tensor *windows)
     w.runs = w.runs_per_row;
     for (int a = 0; a < w.rank; a++)
         w.runs *= w.dims[a];
-    if (tensor_elements(windows[0]) == 0)
-        w.runs = 0;
     w.is_aligned = true;
     for (int i = 0; i < n; i++) {
         w.is_aligned = w.is_aligned && w.steps[i] == 1 && (uintptr_t)windows[i].data % 16 == 0;

@@ -41,22 +41,14 @@ void op_linear(struct backend *b, struct tensor out, struct tensor x, struct ten
 }
 
 void op_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-               struct tensor bias, int stride, int pad_top, int pad_left)
+               struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
     assert(is_pair(out, x) && out.rank == 4 && x.rank == 4);
     assert(tensor_is_dense(out) && tensor_is_dense(x) && out.dims[0] == x.dims[0]);
     assert(w.is_packed && w.rank == 4 && x.dims[3] == w.dims[1] && out.dims[3] == w.dims[0]);
     assert(is_vector_or_none(bias, w.dims[0]) && stride > 0 && pad_top >= 0 && pad_left >= 0);
-    b->ops->conv2d(b, out, x, w, bias, stride, pad_top, pad_left);
-}
-
-void op_upsample2x(struct backend *b, struct tensor out, struct tensor x)
-{
-    assert(is_pair(out, x) && out.rank == 4 && x.rank == 4);
-    assert(tensor_is_dense(out) && tensor_is_dense(x));
-    assert(out.dims[0] == x.dims[0] && out.dims[1] == 2 * x.dims[1]);
-    assert(out.dims[2] == 2 * x.dims[2] && out.dims[3] == x.dims[3]);
-    b->ops->upsample2x(b, out, x);
+    assert(upsample == 1 || upsample == 2);
+    b->ops->conv2d(b, out, x, w, bias, stride, pad_top, pad_left, upsample);
 }
 
 void op_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,

@@ -24,15 +24,14 @@ enum activation {
 void op_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                struct tensor bias, enum activation act);
 
-/* out = conv(x, w) + bias, cross-correlation, zeros outside.
- *   x [B, Y, X, I]   w [O, I, kh, kw] packed   out [B, Y', X', O]
- *   out(y', x') reads x(y' stride - pad_top + i, x' stride - pad_left + j); how far it reaches
+/* out = conv(z, w) + bias, cross-correlation, zeros outside. z is x, upsampled (1: x itself; 2:
+ * nearest neighbour, z(y, x) = x(y / 2, x / 2)); it is never made as a whole.
+ *   x [B, Y, X, I]   z [B, Y upsample, X upsample, I]   w [O, I, kh, kw] packed
+ *   out [B, Y', X', O]
+ *   out(y', x') reads z(y' stride - pad_top + i, x' stride - pad_left + j); how far it reaches
  *   past the lower and right edge follows from the shape of out. Dense tensors. */
 void op_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-               struct tensor bias, int stride, int pad_top, int pad_left);
-
-/* Nearest neighbour: x [B, Y, X, C] -> out [B, 2Y, 2X, C]. Dense. */
-void op_upsample2x(struct backend *b, struct tensor out, struct tensor x);
+               struct tensor bias, int stride, int pad_top, int pad_left, int upsample);
 
 /* out = softmax(q k^T scale + bias) v, per head.
  *   q, out [B, Lq, H, Dh]   k, v [B, Lk, H, Dh]   bias [H, Lq, Lk] f32 (any strides) or none
@@ -107,8 +106,7 @@ struct backend_ops {
     void (*linear)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                    struct tensor bias, enum activation act);
     void (*conv2d)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                   struct tensor bias, int stride, int pad_top, int pad_left);
-    void (*upsample2x)(struct backend *b, struct tensor out, struct tensor x);
+                   struct tensor bias, int stride, int pad_top, int pad_left, int upsample);
     void (*attention)(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
                       struct tensor v, struct tensor bias, float scale, bool is_causal);
     void (*layer_norm)(struct backend *b, struct tensor out, struct tensor x, struct tensor weight,

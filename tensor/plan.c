@@ -110,9 +110,9 @@ static void plan_linear(struct backend *b, struct tensor out, struct tensor x, s
 }
 
 static void plan_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                        struct tensor bias, int stride, int pad_top, int pad_left)
+                        struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
 {
-    (void)bias, (void)stride, (void)pad_top, (void)pad_left;
+    (void)bias, (void)stride, (void)pad_top, (void)pad_left, (void)upsample;
     COUNT(2 * elements(out) * (double)(w.dims[1] * w.dims[2] * w.dims[3]), out, x, w);
 }
 
@@ -210,7 +210,6 @@ static const struct backend_ops PLAN_OPS = {
     .sync = plan_sync,
     .linear = plan_linear,
     .conv2d = plan_conv2d,
-    .upsample2x = plan_unary,
     .attention = plan_attention,
     .layer_norm = plan_layer_norm,
     .rms_norm = plan_rms_norm,

@@ -164,7 +164,7 @@ static void convolutions_are_equal(void **state)
     make_both(b, DTYPE_BF16, WEIGHT_CONV, SHAPE(O, I, 3, 3), both);
     for (int k = 0; k < 2; k++) {
         out[k] = device_tensor(b, DTYPE_F32, SHAPE(1, SIDE, SIDE, O));
-        op_conv2d(b, out[k], x, both[k], bias, 1, 1, 1);
+        op_conv2d(b, out[k], x, both[k], bias, 1, 1, 1, 1);
     }
     expect_same(b, out);
     backend_free(b, x.data);

@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 
-PROGRAMS = ("test_cuda_products", "test_cuda_rows", "test_made_weights")
+PROGRAMS = ("test_cuda_products", "test_cuda_rows", "test_made_weights", "test_limits")
 # Lines that cannot run in a simulation, by their text.
 EXEMPT = ()
 

@@ -59,7 +59,7 @@ static struct tensor run_all(int threads)
                  tensor_split(x, 2, HEADS), none, 0.2f, false);
     struct tensor map_z = tensor_reshape(z, SHAPE(1, SIDE, CHANNELS, WIDTH));
     struct tensor map_y = tensor_reshape(y, SHAPE(1, SIDE, CHANNELS, WIDTH));
-    op_conv2d(b, map_y, map_z, kernel, vector, 1, 1, 1);
+    op_conv2d(b, map_y, map_z, kernel, vector, 1, 1, 1, 1);
     op_group_norm(b, map_y, map_y, vector, vector, 8, 1e-6f, ACT_SILU);
     op_layer_norm(b, y, y, vector, vector, none, none, 1e-6f);
     if (!backend_sync(b, &err))

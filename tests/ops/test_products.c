@@ -44,8 +44,23 @@ static void run_linear(struct lab *lab, const int64_t *p)
     free(expected);
 }
 
+/* x twice as high and wide, nearest neighbour; values only, owned by the caller. */
+static double *upsampled(const double *x, struct reference_conv *c)
+{
+    double *large = reference_new(4 * c->batch * c->in_y * c->in_x * c->in);
+    int64_t width = 2 * c->in_x;
+    for (int64_t i = 0; i < 4 * c->batch * c->in_y * c->in_x; i++) {
+        int64_t row = i / width / 2, column = i % width / 2; /* rows of all pictures */
+        for (int64_t k = 0; k < c->in; k++)
+            large[i * c->in + k] = x[(row * c->in_x + column) * c->in + k];
+    }
+    c->in_y *= 2;
+    c->in_x *= 2;
+    return large;
+}
+
 /* p: B, Y, X, I, O, kernel, stride, pad (top and left), pad (bottom and right), weight type */
-static void run_conv(struct lab *lab, const int64_t *p)
+static void run_conv_of(struct lab *lab, const int64_t *p, int upsample)
 {
     struct reference_conv c = {.batch = p[0],
                                .in_y = p[1],
@@ -55,8 +70,8 @@ static void run_conv(struct lab *lab, const int64_t *p)
                                .kernel = p[5],
                                .stride = p[6],
                                .pad = p[7]};
-    c.out_y = (c.in_y + p[7] + p[8] - c.kernel) / c.stride + 1;
-    c.out_x = (c.in_x + p[7] + p[8] - c.kernel) / c.stride + 1;
+    c.out_y = (upsample * c.in_y + p[7] + p[8] - c.kernel) / c.stride + 1;
+    c.out_x = (upsample * c.in_x + p[7] + p[8] - c.kernel) / c.stride + 1;
     struct shape x_shape = SHAPE(c.batch, c.in_y, c.in_x, c.in);
     struct shape out_shape = SHAPE(c.batch, c.out_y, c.out_x, c.out);
     struct operand *x = operand_random(lab, lab->dtype, x_shape, DENSE);
@@ -64,12 +79,19 @@ static void run_conv(struct lab *lab, const int64_t *p)
         operand_weight(lab, WEIGHTS[p[9]], SHAPE(c.out, c.in, c.kernel, c.kernel), WEIGHT_CONV);
     struct operand *bias = operand_weight(lab, DTYPE_F32, SHAPE(c.out), WEIGHT_VECTOR);
     struct operand *out = operand_output(lab, lab->dtype, out_shape, DENSE);
-    op_conv2d(lab->backend, out->t, x->t, w->t, bias->t, (int)c.stride, (int)c.pad, (int)c.pad);
+    op_conv2d(lab->backend, out->t, x->t, w->t, bias->t, (int)c.stride, (int)c.pad, (int)c.pad,
+              upsample);
     double *expected = reference_new(tensor_elements(out->t));
-    reference_conv2d(expected, x->values, w->values, bias->values, &c);
+    double *large = upsample > 1 ? upsampled(x->values, &c) : NULL;
+    reference_conv2d(expected, large ? large : x->values, w->values, bias->values, &c);
     operand_check(lab, out, expected);
     free(expected);
+    free(large);
 }
+
+static void run_conv(struct lab *lab, const int64_t *p) { run_conv_of(lab, p, 1); }
+
+static void run_conv_upsampled(struct lab *lab, const int64_t *p) { run_conv_of(lab, p, 2); }
 
 /* bias of attention: none, one per head and pair, or a mask over keys repeated by stride 0 */
 enum { BIAS_NONE, BIAS_FULL, BIAS_REPEATED, BIAS_MASK };
@@ -362,6 +384,27 @@ static const struct op_case CASES[] = {
      {1, 24, 25, 9, 140, 3, 2, 0, 1, 1},
      .layout = DENSE},
     {"conv of one pixel", run_conv, {1, 1, 1, 8, 8, 3, 1, 1, 1, 0}, .layout = DENSE},
+    {"conv 3x3, upsampled", run_conv_upsampled, {1, 5, 4, 16, 40, 3, 1, 1, 1, 1}, .layout = DENSE},
+    {"conv 3x3 of a batch, upsampled, odd channels",
+     run_conv_upsampled,
+     {2, 3, 5, 5, 7, 3, 1, 1, 1, 0},
+     .layout = DENSE},
+    {"conv 3x3 in bands, upsampled",
+     run_conv_upsampled,
+     {2, 21, 13, 16, 64, 3, 1, 1, 1, 1},
+     .layout = DENSE},
+    {"conv 3x3 of one pixel, upsampled",
+     run_conv_upsampled,
+     {1, 1, 1, 8, 8, 3, 1, 1, 1, 0},
+     .layout = DENSE},
+    {"conv 3x3 by stride 2, upsampled, padded below and right",
+     run_conv_upsampled,
+     {1, 4, 5, 8, 9, 3, 2, 0, 1, 2},
+     .layout = DENSE},
+    {"conv 2x2, upsampled, without padding",
+     run_conv_upsampled,
+     {1, 4, 3, 3, 20, 2, 1, 0, 0, 0},
+     .layout = DENSE},
     /* B, Lq, Lk, H, Dh, bias, is causal */
     {"attention", run_attention, {2, 33, 33, 3, 32, BIAS_NONE, 0}, .layout = DENSE},
     {"attention of one token", run_attention, {1, 1, 1, 2, 16, BIAS_NONE, 0}, .layout = DENSE},

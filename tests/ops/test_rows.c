@@ -234,24 +234,6 @@ static void run_copy_every_second(struct lab *lab, const int64_t *p)
     free(expected);
 }
 
-/* p: B, Y, X, C */
-static void run_upsample(struct lab *lab, const int64_t *p)
-{
-    struct operand *x = operand_random(lab, lab->dtype, SHAPE(p[0], p[1], p[2], p[3]), DENSE);
-    struct operand *out =
-        operand_output(lab, lab->dtype, SHAPE(p[0], 2 * p[1], 2 * p[2], p[3]), DENSE);
-    op_upsample2x(lab->backend, out->t, x->t);
-    int64_t n = 4 * p[0] * p[1] * p[2] * p[3];
-    double *expected = reference_new(n);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t c = i % p[3], column = i / p[3] % (2 * p[2]), row = i / p[3] / (2 * p[2]);
-        int64_t y = row % (2 * p[1]), b = row / (2 * p[1]);
-        expected[i] = x->values[((b * p[1] + y / 2) * p[2] + column / 2) * p[3] + c];
-    }
-    operand_check_exactly(lab, out, expected);
-    free(expected);
-}
-
 /* Values around every rounding boundary and outside the range. p: Y, X */
 static void run_to_rgb8(struct lab *lab, const int64_t *p)
 {
@@ -374,9 +356,6 @@ static const struct op_case CASES[] = {
     {"copy transposing f16", run_copy, {2, 2, 2, 17, 29, 0, 2}, .layout = WINDOW},
     {"copy every second, f32", run_copy_every_second, {0, 2, 7, 30}, .layout = DENSE},
     {"copy every second, bf16", run_copy_every_second, {1, 2, 7, 31}, .layout = DENSE},
-    /* B, Y, X, C */
-    {"upsample2x", run_upsample, {2, 3, 5, 7}, .layout = DENSE},
-    {"upsample2x of one pixel", run_upsample, {1, 1, 1, 64}, .layout = DENSE},
     /* Y, X */
     {"to_rgb8", run_to_rgb8, {31, 33}, .layout = DENSE},
     {"to_rgb8 of wide rows", run_to_rgb8, {2, 700}, .layout = DENSE},

@@ -53,8 +53,14 @@ static void a_convolution_counts_its_window(void **state)
     assert_true(backend_adopt(&plan.backend, host, WEIGHT_CONV, &w, NULL));
     struct tensor x = scratch_take(&plan.backend, DTYPE_BF16, SHAPE(1, 8, 6, 3));
     struct tensor out = scratch_take(&plan.backend, DTYPE_BF16, SHAPE(1, 4, 3, 4));
-    op_conv2d(&plan.backend, out, x, w, tensor_none(), 2, 0, 0);
+    op_conv2d(&plan.backend, out, x, w, tensor_none(), 2, 0, 0, 1);
     assert_true(plan.flops == 2.0 * 4 * 3 * 4 * 27);
+    plan_reset(&plan);
+    struct tensor small = scratch_take(&plan.backend, DTYPE_BF16, SHAPE(1, 4, 3, 3));
+    struct tensor large = scratch_take(&plan.backend, DTYPE_BF16, SHAPE(1, 8, 6, 4));
+    op_conv2d(&plan.backend, large, small, w, tensor_none(), 1, 1, 1, 2);
+    assert_true(plan.flops == 2.0 * 8 * 6 * 4 * 27);
+    assert_true(plan.bytes_moved == 2.0 * (4 * 3 * 3 + 8 * 6 * 4 + 4 * 27));
 }
 
 static void scratch_remembers_its_peak(void **state)
