@@ -12,6 +12,8 @@ document.
 import argparse
 import csv
 import io
+import math
+import re
 import subprocess
 from collections import defaultdict
 from pathlib import Path
@@ -30,6 +32,11 @@ SIZES = [512, 1024]
 STEPS = 28
 EXP2_PER_CLOCK = 16  # special-function results per clock and processor, sm_80 to sm_100
 TENSOR_OPS = {"linear", "conv2d", "attention"}
+QUERY_TILE = 128  # queries of one block of the attention kernel
+LANES = 128  # instructions that a processor begins in a clock, times 32 threads
+# To normalise and rotate one element of a key in registers, at least: widen 1, square 1, scale by
+# the row and the weight 2, round and widen again 1.5, rotate 2, round 0.5; loads and sums left out.
+KEY_INSTRUCTIONS = 8
 
 
 def plan(program, model, size_px):
@@ -142,10 +149,31 @@ def memory_table(plans):
     return table(["operation", "calls", "GB"] + [f"{d}, ms" for d in DEVICES], shown)
 
 
+def keys_table(plans):
+    """Normalising and rotating: as a pass of its own, and keys in attention's load."""
+    shown = []
+    for size in SIZES:
+        step = [r for r in plans[size] if r["stage"] == "step"]
+        moved = sum(r["bytes"] for r in step if r["op"] == "rms_norm_rope")
+        elements = angles = 0.0
+        for row in (r for r in step if r["op"] == "attention"):
+            tokens, heads, width = (int(n) for n in re.findall(r"\d+", row["shape"]))
+            rows = row["calls"] * heads * math.ceil(tokens / QUERY_TILE) * tokens
+            elements += rows * width
+            angles += rows * width * 4  # cos and sin of each pair, f32
+        for device, (_, _, memory, processors, clock) in DEVICES.items():
+            seconds = elements * KEY_INSTRUCTIONS / (LANES * processors * clock * 1e9)
+            shown.append([f"{size}x{size}, {device}", f"{moved / memory / 1e6:.2f}",
+                          f"{moved / 2 / memory / 1e6:.2f}", f"{seconds * 1e3:.2f}",
+                          f"{angles / 1e9:.0f}"])
+    return table(["a step", "the pass, ms", "its keys, ms", "keys in the load, ms",
+                  "angles through L2, GB"], shown)
+
+
 def sections(plans):
     """Tables by the name of their marker."""
     made = {"images": images_table(plans), "exp2": exp2_table(plans),
-            "memory": memory_table(plans)}
+            "memory": memory_table(plans), "keys": keys_table(plans)}
     for size in SIZES:
         made[f"step-{size}"] = operations_table(plans[size], "step")
     made["text"] = operations_table(plans[1024], "text")

@@ -97,7 +97,7 @@ static const struct {
     enum dtype compute, dtype;
 } TYPES[] = {
     {DTYPE_BF16, DTYPE_BF16}, {DTYPE_F32, DTYPE_F32},  {DTYPE_F32, DTYPE_BF16},
-    {DTYPE_F32, DTYPE_F16},   {DTYPE_BF16, DTYPE_F32},
+    {DTYPE_F32, DTYPE_F16},   {DTYPE_BF16, DTYPE_F32}, {DTYPE_BF16, DTYPE_F16},
 };
 enum { N_TYPES = sizeof TYPES / sizeof TYPES[0] };
 
