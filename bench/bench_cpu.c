@@ -15,12 +15,12 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "bench/profile.h"
 #include "cpu/cpu.h"
 #include "flux/flux_known.h"
 #include "flux/transformer.h"
 #include "flux/vae.h"
 #include "tensor/plan.h"
+#include "tensor/profile.h"
 
 /* --- options ----------------------------------------------------------------------------------*/
 
@@ -191,7 +191,8 @@ struct result {
     double flops, seconds; /* of one run */
     double cpu_seconds;    /* of all threads: what the run costs on an idle machine */
     double peak, cpu_peak; /* operations per second, and per second of one thread's CPU time */
-    struct profile_row rows[PROFILE_OPS];
+    int n_rows;
+    struct profile_row rows[PROFILE_OPS]; /* by operation */
 };
 
 /* Arithmetic and memory of the workload, from the plan. */
@@ -205,9 +206,7 @@ static void plan_workload(const struct workload *work, const struct config *c,
     weights_open_shapes(&m.weights, &p.backend, WEIGHT_TYPES[c->weights].dtype);
     m.weights.quant = WEIGHT_TYPES[c->weights].quant;
     work->bind(&m);
-    profile_begin(&p.backend);
     work->run(&p.backend, &m, c->size_px);
-    profile_end(&p.backend, result->rows);
     result->flops = p.flops;
     *scratch_bytes = p.backend.scratch.peak;
     transformer_free(&m.transformer);
@@ -248,28 +247,28 @@ static bool time_workload(const struct workload *work, const struct config *c,
     bool is_ok = weights_finish(&m.weights, err) && scratch_reserve(b, scratch_bytes, err);
     result->seconds = INFINITY;
     for (int64_t i = 0; is_ok && i < c->repeat + 1; i++) {
-        struct profile_row rows[PROFILE_OPS];
+        struct profile *profile = profile_new();
         double peaks[2], cpu_peaks[2];
         measure_peak(b, &peaks[0], &cpu_peaks[0]);
-        profile_begin(b);
+        profile_begin(profile, b);
         double cpu_start = cpu_seconds_now();
         int64_t start = clock_now_ns();
         work->run(b, &m, c->size_px);
         is_ok = backend_sync(b, err);
         double seconds = clock_seconds(clock_now_ns() - start);
         double cpu_seconds = cpu_seconds_now() - cpu_start;
-        profile_end(b, rows);
+        profile_end(profile);
         measure_peak(b, &peaks[1], &cpu_peaks[1]);
-        if (i == 0 || seconds >= result->seconds)
+        if (i == 0 || seconds >= result->seconds) {
+            profile_free(profile);
             continue;
+        }
         result->seconds = seconds;
         result->cpu_seconds = cpu_seconds;
         result->peak = 0.5 * (peaks[0] + peaks[1]);
         result->cpu_peak = 0.5 * (cpu_peaks[0] + cpu_peaks[1]);
-        for (int r = 0; r < PROFILE_OPS; r++) {
-            rows[r].flops = result->rows[r].flops;
-            result->rows[r] = rows[r];
-        }
+        result->n_rows = profile_by_op(profile, result->rows);
+        profile_free(profile);
     }
     backend_close(b);
     transformer_free(&m.transformer);
@@ -289,11 +288,9 @@ static void print_result(const char *name, const struct result *r, bool has_ops)
     printf("    by CPU time           %8.3f s %7.1f GFLOP/s   %5.1f %% of the peak of %.1f GFLOP/s "
            "per thread\n",
            r->cpu_seconds, cpu_rate / 1e9, 100.0 * cpu_rate / r->cpu_peak, r->cpu_peak / 1e9);
-    for (int i = 0; has_ops && i < PROFILE_OPS; i++) {
+    for (int i = 0; has_ops && i < r->n_rows; i++) {
         const struct profile_row *row = &r->rows[i];
-        if (row->calls == 0)
-            continue;
-        printf("    %-12s %5lld calls %8.3f s %5.1f %%", row->name, (long long)row->calls,
+        printf("    %-12s %5lld calls %8.3f s %5.1f %%", row->op, (long long)row->calls,
                row->seconds, 100.0 * row->seconds / r->seconds);
         if (row->flops > 0.0)
             printf(" %7.1f GFLOP/s", row->flops / row->seconds / 1e9);
@@ -313,10 +310,8 @@ static struct json *result_json(const struct result *r)
     json_set(node, "peak_flops_per_cpu_second", json_new_double(r->cpu_peak));
     json_set(node, "share_of_cpu_peak", json_new_double(r->flops / r->cpu_seconds / r->cpu_peak));
     struct json *ops = json_new_object();
-    for (int i = 0; i < PROFILE_OPS; i++) {
-        if (r->rows[i].calls > 0)
-            json_set(ops, r->rows[i].name, json_new_double(r->rows[i].seconds));
-    }
+    for (int i = 0; i < r->n_rows; i++)
+        json_set(ops, r->rows[i].op, json_new_double(r->rows[i].seconds));
     json_set(node, "op_seconds", ops);
     return node;
 }

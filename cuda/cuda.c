@@ -135,6 +135,7 @@ static void cuda_close(struct backend *b)
     if (c->stream)
         (void)cudaStreamSynchronize(c->stream);
     cuda_replay_close(c);
+    cuda_range_close(c);
     cuda_lt_close(c);
     cuda_stream_close(c);
     cuda_weights_free(c);
@@ -254,6 +255,7 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
         free(c);
         return false;
     }
+    cuda_range_open(c);
     if (!cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
         !cuda_gemm_open(c) || !cuda_attention_open(c) || !cuda_replay_open(c)) {
         fail(err, c->backend.fault.code, "%s", c->backend.fault.text);

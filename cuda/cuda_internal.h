@@ -43,6 +43,7 @@ struct cuda {
     struct cuda_streams *streams; /* owned: weights in host memory (stream.c); NULL: none */
     struct cuda_lt *lt;           /* owned: cuBLASLt (lt.c); NULL: not used */
     struct cuda_replay *replay;   /* owned: operations noted so far (replay.c); NULL: not used */
+    cudaEvent_t *stamps;          /* owned: PROFILE_STAMPS of range.c; NULL: none so far */
     struct cuda_vectors vectors;  /* owned: all that adopt made, by address */
 };
 
@@ -175,6 +176,17 @@ void cuda_replay_flush(struct cuda *c);
 
 /* Drop all graphs: an address that they use is no longer valid. */
 void cuda_replay_forget(struct cuda *c);
+
+/* --- for people who measure (range.c) ----------------------------------------------------------*/
+
+/* Put the entries into the table; those for ranges only where a tool listens. Before
+ * cuda_replay_open, which notes what is there. */
+void cuda_range_open(struct cuda *c);
+void cuda_range_close(struct cuda *c);
+
+/* Tell the tool that what the host queues from here on has a name, until pop. */
+void cuda_range_push(const char *name, int index);
+void cuda_range_pop(void);
 
 /* --- the operations --------------------------------------------------------------------------*/
 

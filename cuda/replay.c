@@ -24,6 +24,7 @@ enum {
     LEAST_COMMANDS = 16, /* below that a graph saves nothing */
     MAX_LISTS = 8,
     MAX_TENSORS = 6,
+    MAX_RANGES = 8, /* within one another */
 };
 
 enum op {
@@ -42,6 +43,8 @@ enum op {
     OP_EMBED,
     OP_COPY,
     OP_TO_RGB8,
+    OP_RANGE_BEGIN, /* of a tool's range, with its name and number; only where a tool listens */
+    OP_RANGE_END,
 };
 
 /* One call: tensors in the order of the operation's parameters, then its numbers. */
@@ -51,6 +54,7 @@ struct command {
     struct tensor tensors[MAX_TENSORS];
     float scalars[2];
     int numbers[4];
+    const char *name;
 };
 
 struct list {
@@ -85,8 +89,9 @@ static bool is_same_tensor(const struct tensor *a, const struct tensor *b)
 
 static bool is_same_command(const struct command *a, const struct command *b)
 {
-    if (a->op != b->op || a->n_tensors != b->n_tensors || a->scalars[0] != b->scalars[0] ||
-        a->scalars[1] != b->scalars[1] || memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0)
+    if (a->op != b->op || a->name != b->name || a->n_tensors != b->n_tensors ||
+        a->scalars[0] != b->scalars[0] || a->scalars[1] != b->scalars[1] ||
+        memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0)
         return false;
     for (int i = 0; i < a->n_tensors; i++) {
         if (!is_same_tensor(&a->tensors[i], &b->tensors[i]))
@@ -145,6 +150,12 @@ static void run_command(struct backend *b, const struct command *m)
     case OP_TO_RGB8:
         cuda_to_rgb8(b, t[0], t[1]);
         break;
+    case OP_RANGE_BEGIN:
+        cuda_range_push(m->name, n[0]);
+        break;
+    case OP_RANGE_END:
+        cuda_range_pop();
+        break;
     }
 }
 
@@ -152,6 +163,30 @@ static void run_commands(struct cuda *c, const struct command *commands, int n)
 {
     for (int i = 0; i < n; i++)
         run_command(&c->backend, &commands[i]);
+}
+
+/* A graph is launched in one go: ranges that begin and end in the list have nothing to show, but
+ * those that only begin or only end in it must. */
+static void launch(struct cuda *c, const struct list *l)
+{
+    int open[MAX_RANGES], n_open = 0;
+    bool is_heard = c->ops.range_begin != NULL;
+    if (is_heard)
+        cuda_range_push("graph of operations", l->n);
+    cuda_check(c, cudaGraphLaunch(l->graph, c->stream), "cudaGraphLaunch");
+    if (is_heard)
+        cuda_range_pop();
+    for (int i = 0; is_heard && i < l->n; i++) {
+        const struct command *m = &l->commands[i];
+        if (m->op == OP_RANGE_BEGIN && n_open < MAX_RANGES)
+            open[n_open++] = i;
+        else if (m->op == OP_RANGE_END && n_open > 0)
+            n_open--;
+        else if (m->op == OP_RANGE_END)
+            cuda_range_pop();
+    }
+    for (int i = 0; i < n_open; i++)
+        run_command(&c->backend, &l->commands[open[i]]);
 }
 
 /* --- lists ------------------------------------------------------------------------------------*/
@@ -203,7 +238,10 @@ static void list_capture(struct cuda *c, struct list *l)
         (void)cudaGetLastError();
         return;
     }
-    run_commands(c, l->commands, l->n);
+    for (int i = 0; i < l->n; i++) {
+        if (l->commands[i].op < OP_RANGE_BEGIN)
+            run_command(&c->backend, &l->commands[i]);
+    }
     if (cudaStreamEndCapture(c->stream, &graph) == cudaSuccess && graph &&
         cudaGraphInstantiate(&l->graph, graph, 0) == cudaSuccess)
         l->is_hopeless = false;
@@ -246,7 +284,7 @@ void cuda_replay_flush(struct cuda *c)
             list_capture(c, l);
     }
     if (l && l->graph)
-        cuda_check(c, cudaGraphLaunch(l->graph, c->stream), "cudaGraphLaunch");
+        launch(c, l);
     else
         run_commands(c, r->pending, r->n_pending);
     if (!l && r->n_pending >= LEAST_COMMANDS)
@@ -398,6 +436,24 @@ static void note_to_rgb8(struct backend *b, struct tensor out, struct tensor x)
     note(b, (struct command){.op = OP_TO_RGB8, .n_tensors = 2, .tensors = {out, x}});
 }
 
+/* Ranges keep their place among operations; before all of them, they need not wait: so a step's
+ * number, which differs each time, is not a part of its list. */
+static void note_range_begin(struct backend *b, const char *name, int index)
+{
+    if (cuda_use(b)->replay->n_pending == 0)
+        cuda_range_push(name, index);
+    else
+        note(b, (struct command){.op = OP_RANGE_BEGIN, .numbers = {index}, .name = name});
+}
+
+static void note_range_end(struct backend *b)
+{
+    if (cuda_use(b)->replay->n_pending == 0)
+        cuda_range_pop();
+    else
+        note(b, (struct command){.op = OP_RANGE_END});
+}
+
 bool cuda_replay_open(struct cuda *c)
 {
     const char *wish = getenv("FLUXBENCH_CUDA_GRAPHS");
@@ -409,6 +465,10 @@ bool cuda_replay_open(struct cuda *c)
     if (!c->replay || !c->replay->pending)
         return fail(&c->backend.fault, ERR_MEMORY, "no memory for lists of operations");
     struct backend_ops *ops = &c->ops;
+    if (ops->range_begin) {
+        ops->range_begin = note_range_begin;
+        ops->range_end = note_range_end;
+    }
     ops->linear = note_linear;
     ops->conv2d = note_conv2d;
     ops->attention = note_attention;

@@ -100,7 +100,9 @@ void clip_forward(struct backend *b, const struct clip *m, struct tensor pooled,
     op_add(b, x, x, tensor_repeat(positions, 0, batch));
 
     for (int64_t i = 0; i < c->n_layers; i++) {
+        backend_range_begin(b, "clip layer", (int)i);
         layer_forward(b, c, &m->layers[i], x);
+        backend_range_end(b);
     }
     struct tensor final = layer_norm_new(b, x, &m->final_layer_norm, c->norm_eps);
     for (int64_t row = 0; row < batch; row++) {

@@ -18,6 +18,7 @@
 
 struct flux;
 struct flux_dump;
+struct step_profile; /* flux/step_profile.h */
 
 enum {
     FLUX_MAX_STEPS = 1000,
@@ -74,6 +75,8 @@ struct flux_hooks {
     /* Collects every intermediate tensor of the run, by the names in docs/dump.md; NULL: no
      * dump. Costs time and memory. Needs max_batch 0. */
     struct flux_dump *dump;
+    /* Looks at some of the steps more closely; NULL: none. Those steps take longer. */
+    struct step_profile *profile;
 };
 
 struct flux_result {

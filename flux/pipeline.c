@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "flux/image_to_image.h"
 #include "flux/latents.h"
+#include "flux/step_profile.h"
 #include "flux/vae_tiles.h"
 #include "tensor/dtype.h"
 #include "tensor/plan.h"
@@ -170,16 +171,20 @@ static bool denoise(struct backend *b, struct run *r, int first, struct tensor l
                     struct tap *tap, struct error *err)
 {
     int n_steps = backend_is_plan(b) ? 1 : r->sigmas.n_steps; /* all steps are alike */
-    for (int i = 0; i < n_steps; i++) {
+    struct step_profile *profile = r->hooks != NULL && first == 0 ? r->hooks->profile : NULL;
+    bool ok = true;
+    for (int i = 0; ok && i < n_steps; i++) {
         if (!may_continue(r, FLUX_STAGE_STEP, first, i, err)) {
-            return false;
+            ok = false;
+            break;
         }
+        step_profile_before(profile, b, i);
         int64_t start_ns = clock_now_ns();
         double flops = plan_flops(b), bytes = plan_bytes(b), streamed = plan_streamed(b);
+        backend_range_begin(b, "step", i);
         step(b, r, i, latents, positive, negative, tap);
-        if (!backend_sync(b, err)) {
-            return error_prefix(err, "step %d", i);
-        }
+        ok = backend_sync(b, err) || error_prefix(err, "step %d", i);
+        backend_range_end(b);
         r->plan_flops.step = plan_flops(b) - flops;
         r->plan_bytes_per_step = plan_bytes(b) - bytes;
         r->plan_streamed_per_step = plan_streamed(b) - streamed;
@@ -187,7 +192,8 @@ static bool denoise(struct backend *b, struct run *r, int first, struct tensor l
             r->result->step_s[r->result->n_step_times++] = clock_seconds(clock_now_ns() - start_ns);
         }
     }
-    return true;
+    step_profile_stop(profile);
+    return ok;
 }
 
 /* --- decoding ---------------------------------------------------------------------------------*/
@@ -206,6 +212,7 @@ static bool decode(struct backend *b, struct run *r, int row, struct tensor late
     size_t mark = scratch_mark(b);
     double flops = plan_flops(b);
     int64_t height = r->spec->height_px, width = r->spec->width_px;
+    backend_range_begin(b, "decode", row);
     struct tensor map = scratch_take(
         b, b->compute, SHAPE(1, r->latent_rows, r->latent_columns, c->latent_channels));
     struct tensor image = scratch_take(b, b->compute, SHAPE(1, height, width, 3));
@@ -228,6 +235,7 @@ static bool decode(struct backend *b, struct run *r, int row, struct tensor late
         uint8_t *out = r->result->rgb + (size_t)row * (size_t)(height * width * 3);
         ok = backend_download(b, out, rgb, err);
     }
+    backend_range_end(b);
     r->plan_flops.vae = plan_flops(b) - flops;
     scratch_release(b, mark);
     return ok;
@@ -287,10 +295,12 @@ static bool run_group(struct backend *b, struct run *r, struct text positive, st
     struct tensor latents = initial_latents(b, r, first, n, init); /* [n, S, 4 C] */
 
     size_t before_steps = scratch_mark(b);
+    backend_range_begin(b, "condition", -1);
     struct condition with = condition(b, r, positive, first, n, tap), without = {0};
     if (r->has_cfg) {
         without = condition(b, r, negative, first, n, NULL);
     }
+    backend_range_end(b);
     bool ok = denoise(b, r, first, latents, &with, r->has_cfg ? &without : NULL, tap, err);
     scratch_release(b, before_steps);
     if (ok && r->dump != NULL) {
@@ -319,11 +329,13 @@ bool pipeline_run(struct backend *b, struct run *run, struct error *err)
     }
     size_t mark = scratch_mark(b);
     int64_t start_ns = clock_now_ns();
+    backend_range_begin(b, "text", -1);
     struct text positive = encode(b, r, &r->ids, false), negative = {0};
     if (r->has_cfg) {
         negative = encode(b, r, &r->negative_ids, true);
     }
     bool ok = backend_sync(b, err) || error_prefix(err, "text encoding");
+    backend_range_end(b);
     if (r->result != NULL) {
         r->result->text_s = clock_seconds(clock_now_ns() - start_ns);
     }

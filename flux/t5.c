@@ -129,7 +129,9 @@ void t5_forward(struct backend *b, const struct t5 *m, struct tensor hidden, con
     struct tensor bias = relative_bias(b, m, length); /* [H, L, L] */
 
     for (int64_t i = 0; i < c->n_layers; i++) {
+        backend_range_begin(b, "t5 layer", (int)i);
         layer_forward(b, c, &m->layers[i], x, bias);
+        backend_range_end(b);
     }
     op_rms_norm(b, hidden, x, m->final_layer_norm.weight, c->norm_eps);
     scratch_release(b, mark);

@@ -297,10 +297,14 @@ void transformer_forward(struct backend *b, const struct transformer *m, struct 
     op_activate(b, act_temb, act_temb, ACT_SILU);
 
     for (int64_t i = 0; i < m->config.n_double; i++) {
+        backend_range_begin(b, "double", (int)i);
         double_block(b, m, &m->doubles[i], x, n_text, act_temb, condition, i == 0 ? tap : NULL);
+        backend_range_end(b);
     }
     for (int64_t i = 0; i < m->config.n_single; i++) {
+        backend_range_begin(b, "single", (int)i);
         single_block(b, m, &m->singles[i], x, act_temb, condition);
+        backend_range_end(b);
         if (i == 0) {
             tap_show(tap, "dbg.single0.txt", text);
             tap_show(tap, "dbg.single0.img", image);

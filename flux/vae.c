@@ -277,12 +277,16 @@ void vae_decode(struct backend *b, const struct vae *m, struct tensor image, str
     conv3x3(b, first, latent, &d->conv_in);
     map_turn(&map, first);
 
+    backend_range_begin(b, "decoder mid", -1);
     mid_block_forward(b, c, &d->mid, &map);
+    backend_range_end(b);
     for (int i = 0; i < c->n_levels; i++) {
+        backend_range_begin(b, "decoder level", i);
         level_forward(b, c, &d->levels[i], &map);
         if (i + 1 < c->n_levels) {
             upsample(b, &d->levels[i].resample, &map);
         }
+        backend_range_end(b);
     }
     group_norm_silu(b, c, map.now, map.now, &d->conv_norm_out);
     conv3x3(b, image, map.now, &d->conv_out);

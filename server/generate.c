@@ -137,6 +137,11 @@ static bool make_spec(struct run *r, struct flux_spec *spec, struct error *err)
         spec->true_cfg_scale = o->true_cfg_scale;
     if (o->max_sequence_length > 0)
         spec->max_sequence_length = (int)o->max_sequence_length;
+    if (o->profile_steps && o->profile.first >= spec->steps) {
+        return fail_field(err, "--profile-steps",
+                          "--profile-steps %s: of %d steps, the first must be 0 to %d",
+                          o->profile_steps, spec->steps, spec->steps - 1);
+    }
     return set_texts(r, spec, err) && set_seeds(r, spec, err) && set_init(r, spec, err) &&
            flux_check(r->model, spec, err);
 }
@@ -152,7 +157,9 @@ static bool may_continue(void *ctx, enum flux_stage stage, int row, int step)
 
 static bool compute(struct run *r, const struct flux_spec *spec, struct error *err)
 {
-    struct flux_hooks hooks = {.ctx = r, .may_continue = may_continue};
+    struct flux_hooks hooks = {.ctx = r,
+                               .may_continue = may_continue,
+                               .profile = r->options.profile_steps ? &r->options.profile : NULL};
     if (r->options.dump_path)
         hooks.dump = r->dump = flux_dump_new();
     double start_s = flops_report_cpu_s();
@@ -193,6 +200,20 @@ static void print_times(const struct flux_result *result)
         log_warning("%s", result->warning);
 }
 
+static void print_profile(const struct run *r)
+{
+    struct buf text = {0};
+    if (!r->options.profile_steps)
+        return;
+    step_profile_print(&r->options.profile, &r->result, &text);
+    if (text.size > 0)
+        fputs(text.data, stderr);
+    else
+        log_warning("--profile-steps %s: nothing to see, %d steps were done",
+                    r->options.profile_steps, r->result.steps_run);
+    buf_free(&text);
+}
+
 static bool generate(struct run *r, struct error *err)
 {
     struct flux_spec spec;
@@ -210,6 +231,7 @@ static bool generate(struct run *r, struct error *err)
     if (!make_spec(r, &spec, err) || !compute(r, &spec, err) || !write_images(r, format, err))
         return false;
     print_times(&r->result);
+    print_profile(r);
     if (r->options.wants_flops &&
         !flops_report(r->model_dir.data, load, &spec, &r->result, r->backend, r->cpu_s, err))
         return false;

@@ -62,6 +62,8 @@ static const struct option OPTIONS[] = {
     {"--report-flops", NULL, NULL, ARG_FLAG, AT(wants_flops),
      .help = "print operations per second of each stage and, on the CPU, their share of the peak "
              "that is measured afterwards"},
+    {"--profile-steps", NULL, "FIRST:LAST", ARG_STRING, AT(profile_steps),
+     .help = PROFILE_STEPS_HELP},
     {"--backend", NULL, NULL, ARG_CHOICE, AT(backend.kind), .choices = BACKENDS_KINDS,
      .group = "Computing", .help = "who computes (default auto)"},
     {"--dtype", NULL, NULL, ARG_CHOICE, AT(backend.dtype), .choices = BACKENDS_DTYPES,
@@ -100,6 +102,9 @@ static bool check(struct generate_options *o, struct error *err)
     }
     if (o->strength >= 0 && !o->image)
         return fail_field(err, "--strength", "--strength needs an --image");
+    if (o->profile_steps &&
+        !step_profile_parse(&o->profile, "--profile-steps", o->profile_steps, err))
+        return false;
     return load_options_read(&o->load, &o->load_wish, err);
 }
 
@@ -121,6 +126,7 @@ bool generate_options_parse(struct generate_options *options, int argc, char **a
 
 void generate_options_free(struct generate_options *options)
 {
+    step_profile_free(&options->profile);
     args_free(&options->prompts);
     args_free(&options->prompts_2);
     args_free(&options->negatives);

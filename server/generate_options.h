@@ -3,6 +3,7 @@
 
 #include "base/args.h"
 #include "base/buf.h"
+#include "flux/step_profile.h"
 #include "image/image.h"
 #include "server/backends.h"
 #include "server/load_options.h"
@@ -12,6 +13,8 @@
 /* Numbers below 0 (counts: below 1) were not given and take the model's default. */
 struct generate_options {
     const char *model_path, *seed, *image, *output, *dump_path;
+    const char *profile_steps;   /* NULL: none */
+    struct step_profile profile; /* what profile_steps says */
     struct load_wish load_wish;
     struct flux_load load; /* what load_wish says */
     struct arg_list prompts, prompts_2, negatives, negatives_2;

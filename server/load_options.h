@@ -35,6 +35,10 @@
     "take the transformer from this .gguf or .safetensors file instead; the rest stays the " \
     "model's"
 #define VAE_PATH_HELP "take the autoencoder from this .safetensors file instead"
+#define PROFILE_STEPS_HELP                                                                       \
+    "time steps FIRST to LAST, counted from 0, by range and operation, and have profilers such " \
+    "as "                                                                                        \
+    "nsys --capture-range=cudaProfilerApi record just them; one number is one step"
 #define QUANTIZATIONS "none|int8|fp8|q4" /* as enum quant */
 #define QUANTIZATION_HELP                                                                      \
     "keep the matrices of the transformer and of T5 as int8, fp8 or 4-bit numbers, quantised " \

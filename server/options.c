@@ -61,6 +61,9 @@ static const struct option OPTIONS[] = {
      .help = VAE_TILING_HELP},
     {"--vae-tile-size", NULL, "PIXELS", ARG_INT, AT(load_wish.vae_tile_px), 1, FLUX_MAX_SIDE_PX,
      .env = "FLUXSERVE_VAE_TILE_SIZE", .help = VAE_TILE_SIZE_HELP},
+    {"--profile-steps", NULL, "FIRST:LAST", ARG_STRING, AT(profile_steps),
+     .env = "FLUXSERVE_PROFILE_STEPS",
+     .help = PROFILE_STEPS_HELP "; of the first request that has them, printed when it ends"},
     {"--max-queue", NULL, "N", ARG_INT, AT(max_queue), 0, 100000, .env = "FLUXSERVE_MAX_QUEUE",
      .group = "Limits", .help = "requests that may wait for the worker (default 64)"},
     {"--max-n", NULL, "N", ARG_INT, AT(limits.max_n), 1, FLUX_MAX_ROWS, .env = "FLUXSERVE_MAX_N",
@@ -143,6 +146,9 @@ static bool check(struct server_options *o, struct error *err)
                           "of a request find room",
                           (long long)o->store_images, (long long)o->limits.max_n);
     }
+    if (o->profile_steps && *o->profile_steps &&
+        !step_profile_parse(&o->profile, "--profile-steps", o->profile_steps, err))
+        return false;
     return check_gpus(o, err) && load_options_read(&o->load, &o->load_wish, err);
 }
 

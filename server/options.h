@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/args.h"
+#include "flux/step_profile.h"
 #include "server/backends.h"
 #include "server/images_api.h"
 #include "server/load_options.h"
@@ -19,6 +20,8 @@ struct server_options {
     struct images_limits limits;
     int64_t max_queue, max_body_bytes, max_form_bytes, max_connections, timeout_s;
     int64_t store_images, store_bytes;
+    const char *profile_steps;   /* NULL or "": none */
+    struct step_profile profile; /* what profile_steps says */
     int log_level;
     bool wants_help, wants_version;
     bool gave_num_gpus; /* as opposed to the default */

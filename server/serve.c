@@ -95,13 +95,15 @@ static bool start(struct server *s, struct error *err)
     service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
     service->telemetry = telemetry_open();
     service->cost = cost_open(s->model_dir.data, &o->load);
-    const struct worker_config worker = {.model_dir = s->model_dir.data,
-                                         .load = &o->load,
-                                         .open_backend = open_backend,
-                                         .is_lost = backends_is_lost,
-                                         .ctx = s,
-                                         .queue = service->queue,
-                                         .telemetry = service->telemetry};
+    const struct worker_config worker = {
+        .model_dir = s->model_dir.data,
+        .load = &o->load,
+        .open_backend = open_backend,
+        .is_lost = backends_is_lost,
+        .ctx = s,
+        .queue = service->queue,
+        .telemetry = service->telemetry,
+        .profile = o->profile_steps && *o->profile_steps ? &o->profile : NULL};
     service->replicas = replicas_start(&worker, n_replicas);
     struct http_config http = {.socket = s->listener,
                                .max_connections = (int)o->max_connections,

@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "flux/step_profile.h"
 
 enum { WARM_UP_TOKENS = 64, WARM_UP_MAX_MULTIPLE = 64 };
 
@@ -31,6 +32,7 @@ struct worker {
     struct flux *model;
     char device[sizeof((struct backend *)NULL)->device];
     struct error error;
+    struct step_profile profile; /* of the first request that has config.profile's steps */
 };
 
 /* --- hooks -------------------------------------------------------------------------------------*/
@@ -121,16 +123,41 @@ static bool give_up_if_lost(struct worker *w, const struct job *job)
     return true;
 }
 
+/* Steps that a job is looked at in; NULL when that was done, or nobody asked. */
+static struct step_profile *profile_wanted(struct worker *w)
+{
+    if (!w->config.profile || w->profile.n_steps > 0)
+        return NULL;
+    w->profile = *w->config.profile;
+    return &w->profile;
+}
+
+static void profile_report(struct worker *w, const struct step_profile *profile,
+                           const struct job *job)
+{
+    struct buf text = {0};
+    if (profile)
+        step_profile_print(profile, &job->result, &text);
+    if (text.size > 0) {
+        log_info("profile of a request of %d steps on replica %d:", job->result.steps_run,
+                 w->config.replica);
+        fputs(text.data, stderr);
+    }
+    buf_free(&text);
+}
+
 /* False when this was the worker's last job. */
 static bool run_job(struct worker *w, struct job *job)
 {
     struct running running = {w->config.queue, job};
-    struct flux_hooks hooks = {.ctx = &running, .may_continue = job_may_continue};
+    struct flux_hooks hooks = {
+        .ctx = &running, .may_continue = job_may_continue, .profile = profile_wanted(w)};
     enum telemetry_outcome outcome = TELEMETRY_COMPLETED;
     bool may_go_on = true;
     if (flux_generate(w->model, job->spec, &hooks, &job->result, &job->error)) {
         telemetry_job(w->config.telemetry, &job->result,
                       clock_seconds(job->started_ns - job->submitted_ns));
+        profile_report(w, hooks.profile, job);
     } else {
         outcome = job->error.code == ERR_CANCELED ? TELEMETRY_CANCELED : TELEMETRY_FAILED;
         may_go_on = !give_up_if_lost(w, job);
@@ -156,6 +183,7 @@ static void *worker_main(void *arg)
         atomic_store(&w->state, WORKER_FAILED);
     }
     while (sem_wait(&w->may_close) != 0) {}
+    step_profile_free(&w->profile);
     flux_close(w->model);
     backend_close(w->backend);
     return NULL;

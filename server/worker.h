@@ -27,6 +27,9 @@ struct worker_config {
     int replica; /* which of several workers this is, from 0 */
     struct queue *queue;
     struct telemetry *telemetry;
+    /* Steps to look at in the first request that has them, in place of NULL: the table goes to
+     * stderr. */
+    const struct step_profile *profile;
 };
 
 struct worker;

@@ -93,6 +93,27 @@ void backend_parallel(struct backend *b, int64_t n, backend_task_fn task, void *
     }
 }
 
+void backend_range_begin(struct backend *b, const char *name, int index)
+{
+    if (b->ops->range_begin != NULL) {
+        b->ops->range_begin(b, name, index);
+    }
+}
+
+void backend_range_end(struct backend *b)
+{
+    if (b->ops->range_end != NULL) {
+        b->ops->range_end(b);
+    }
+}
+
+void backend_record(struct backend *b, bool is_on)
+{
+    if (b->ops->record != NULL) {
+        b->ops->record(b, is_on);
+    }
+}
+
 bool backend_is_plan(const struct backend *b) { return strcmp(b->name, "plan") == 0; }
 
 /* --- scratch ----------------------------------------------------------------------------------*/

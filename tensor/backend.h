@@ -10,6 +10,7 @@
 #include "tensor/tensor.h"
 
 struct backend_ops; /* tensor/ops.h */
+struct profile;     /* tensor/profile.h */
 
 /* Step memory: a bump arena. Take tensors, release back to a mark. Addresses repeat for the same
  * sequence of takes, so that a captured step can be replayed. */
@@ -39,7 +40,8 @@ struct backend {
      * on the device. No effect where the device's memory is the host's (cpu). */
     struct weight_home home;
     struct scratch scratch;
-    struct error fault; /* the first one since the last sync */
+    struct error fault;      /* the first one since the last sync */
+    struct profile *profile; /* what counts its operations now; NULL: nobody */
 };
 
 /* What a weight is used for decides the form that the back end keeps it in. */
@@ -83,6 +85,15 @@ bool backend_adopt_made(struct backend *b, struct tensor like, enum weight_use u
  * a time, all done on return. One thread where the back end has no others. */
 typedef void (*backend_task_fn)(void *ctx, int64_t i);
 void backend_parallel(struct backend *b, int64_t n, backend_task_fn task, void *ctx);
+
+/* Name what is done between begin and end, for profiles (tensor/profile.h) and for tools that watch
+ * the device: "double", 3 is the fourth of its kind, an index below 0 means the only one. Ranges
+ * nest. name is a literal. Costs next to nothing when nobody watches. */
+void backend_range_begin(struct backend *b, const char *name, int index);
+void backend_range_end(struct backend *b);
+
+/* Tools that record on demand record from here on, or no longer; what was queued is waited for. */
+void backend_record(struct backend *b, bool is_on);
 
 /* True when nothing is computed: model code must skip what needs real data. */
 bool backend_is_plan(const struct backend *b);

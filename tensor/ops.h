@@ -88,8 +88,8 @@ void op_copy(struct backend *b, struct tensor out, struct tensor x);
  *   x [Y, X, 3]   out [Y, X, 3] u8 dense */
 void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
 
-/* One implementation. All members are set but parallel, which only those with threads have, and
- * adopt_made. */
+/* One implementation. All members are set but parallel, which only those with threads have,
+ * adopt_made, and those for people who measure. */
 struct backend_ops {
     void (*close)(struct backend *b);
     void *(*alloc)(struct backend *b, size_t bytes, struct error *err);
@@ -102,6 +102,16 @@ struct backend_ops {
     void (*download)(struct backend *b, void *host, struct tensor from);
     void (*sync)(struct backend *b);
     void (*parallel)(struct backend *b, int64_t n, backend_task_fn task, void *ctx);
+
+    /* Where somebody can watch (backend.h). */
+    void (*range_begin)(struct backend *b, const char *name, int index);
+    void (*range_end)(struct backend *b);
+    void (*record)(struct backend *b, bool is_on);
+    /* Where work is queued: note the device's time when all that was queued before is done, as
+     * stamp i, 0 to PROFILE_STAMPS - 1; and read, after a sync, the seconds from stamp i to k. What
+     * is queued between stamps runs at once, operation by operation. */
+    void (*stamp)(struct backend *b, int i);
+    double (*stamp_seconds)(struct backend *b, int i, int k);
 
     void (*linear)(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
                    struct tensor bias, enum activation act);

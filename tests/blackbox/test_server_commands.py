@@ -72,6 +72,9 @@ def test_served_model_name_is_told_and_any_name_is_served(start_server):
     (["generate", "--prompt", "a", "--seed", "-1"], 2, "--seed"),
     (["generate", "--prompt", "a", "--seed", "1,2"], 2, "2 seeds"),
     (["generate", "--prompt", "a", "--width", "65"], 2, "65"),
+    (["generate", "--prompt", "a", "--steps", "2", "--profile-steps", "2"], 2, "must be 0 to 1"),
+    (["generate", "--prompt", "a", "--profile-steps", "3:1"], 2, "'3:1': must be FIRST:LAST"),
+    (["serve", "--profile-steps", "1:"], 2, "--profile-steps '1:'"),
     (["generate", "--prompt", "a", "--strength", "0.5"], 2, "--image"),
     (["generate", "--prompt", "a", "--image", "/nonexistent.png"], 1, "/nonexistent.png"),
     (["tokenize"], 2, "--encoder"),
@@ -101,6 +104,38 @@ def test_environment_twins_are_read():
 
 def test_healthcheck_follows_health(server):
     assert run("healthcheck", "--port", str(server.port)).returncode == 0
+
+
+def table(text):
+    """The lines of a profile: (range, operation) to calls."""
+    rows = [line.split() for line in text.splitlines() if len(line.split()) == 7]
+    return {(r[0], r[1]): int(r[2]) for r in rows if r[2].isdigit()}
+
+
+def test_profiled_steps_are_counted_by_block_and_operation(tmp_path):
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    wish = ["generate", "--model-path", MODEL, "--prompt", "x", "--seed", "1", "--width", "64",
+            "--height", "64", "--steps", "4", "--backend", "cpu", "--output"]
+    plain = run(*wish, files[0])
+    done = run(*wish, files[1], "--profile-steps", "1:2")
+    assert (plain.returncode, done.returncode) == (0, 0), done.stderr
+    assert files[0].read_bytes() == files[1].read_bytes()
+    rows = table(done.stderr)
+    config = json.loads((pathlib.Path(MODEL) / "transformer/config.json").read_text())
+    assert rows["double", "attention"] == 2 * config["num_layers"]
+    assert rows["single", "attention"] == 2 * config["num_single_layers"]
+    assert rows["step", "axpy"] == 2
+    assert "2 profiled steps from step 1 on" in done.stderr and "; the 2 others" in done.stderr
+    assert not table(plain.stderr)
+
+
+def test_a_server_profiles_the_first_request_that_has_the_steps(start_server):
+    server = start_server("--profile-steps", "2")
+    for steps in (2, 3, 3):
+        assert server.generate(size="64x64", num_inference_steps=steps)[0] == 200
+    log = server.log()
+    assert log.count("by the clock") == 1 and "profile of a request of 3 steps" in log
+    assert table(log)["step", "axpy"] == 1
 
 
 # --- generate ---------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ void runtime_reset_peak(void);
 struct runtime_event {
     int stream; /* the same number for the same stream */
     enum { RUNTIME_KERNEL, RUNTIME_COPY, RUNTIME_OTHER } kind;
+    bool is_recorded; /* it ran between cudaProfilerStart and cudaProfilerStop */
 };
 
 /* Begin to note events; end, and get them: they are valid until the next begin. */

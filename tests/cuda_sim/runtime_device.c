@@ -3,6 +3,7 @@
 
 #include <cuda_profiler_api.h>
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,8 +299,21 @@ cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags)
     return runtime_leave(cudaSuccess);
 }
 
-cudaError_t cudaProfilerStart(void) { return cudaSuccess; }
-cudaError_t cudaProfilerStop(void) { return cudaSuccess; }
+static atomic_bool is_recording;
+
+bool runtime_is_recording(void) { return atomic_load(&is_recording); }
+
+cudaError_t cudaProfilerStart(void)
+{
+    atomic_store(&is_recording, true);
+    return cudaSuccess;
+}
+
+cudaError_t cudaProfilerStop(void)
+{
+    atomic_store(&is_recording, false);
+    return cudaSuccess;
+}
 
 /* --- counters ---------------------------------------------------------------------------------*/
 

@@ -79,6 +79,7 @@ struct device {
 
 /* --- runtime_device.c ------------------------------------------------------------------------*/
 
+bool runtime_is_recording(void); /* between cudaProfilerStart and cudaProfilerStop */
 void runtime_lock(void);
 void runtime_unlock(void);
 pthread_mutex_t *runtime_mutex(void); /* for waiting on a condition while locked */

@@ -148,9 +148,11 @@ static void log_event(const struct CUstream_st *stream, const struct work *work)
             abort();
     }
     event_log.events[event_log.n++] =
-        (struct runtime_event){stream->number, work->kind == WORK_KERNEL ? RUNTIME_KERNEL
-                                               : work->kind == WORK_COPY ? RUNTIME_COPY
-                                                                         : RUNTIME_OTHER};
+        (struct runtime_event){stream->number,
+                               work->kind == WORK_KERNEL ? RUNTIME_KERNEL
+                               : work->kind == WORK_COPY ? RUNTIME_COPY
+                                                         : RUNTIME_OTHER,
+                               runtime_is_recording()};
 }
 
 void runtime_log_begin(void)
