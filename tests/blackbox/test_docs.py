@@ -19,7 +19,7 @@ ANY_OPTION = re.compile(r"(?<![\w-])(--?[a-z][a-z0-9-]*)")
 OTHERS = {
     "build.md": None,  # is about building: nothing of ours is explained there
     "client.md": {"--name"},  # any option
-    "server.md": {"--name"},
+    "server.md": {"--name", "--capture-range", "--capture-range-end"},  # nsys
     "metrics.md": {"--quick", "--without-aiperf"},  # ./dev bench client
     "performance-gpu.md": {"--write"},  # tools/performance_gpu.py
     "models.md": {"--part", "--weights"},  # bench_cpu
