@@ -32,6 +32,18 @@ SIZES = [512, 1024]
 STEPS = 28
 EXP2_PER_CLOCK = 16  # special-function results per clock and processor, sm_80 to sm_100
 TENSOR_OPS = {"linear", "conv2d", "attention"}
+# What is expected of the bounds, argued in the document: products (by the better of cuBLASLt and our
+# kernel), flash attention, wide heads, convolutions.
+SHARES = {
+    "A100 80GB SXM": {"linear": 0.75, "attention": 0.62, "wide": 0.20, "conv2d": 0.65},
+    "L40S": {"linear": 0.75, "attention": 0.70, "wide": 0.20, "conv2d": 0.65},
+    "H100 SXM": {"linear": 0.72, "attention": 0.33, "wide": 0.12, "conv2d": 0.45},
+    "B200": {"linear": 0.70, "attention": 0.15, "wide": 0.06, "conv2d": 0.20},
+    "RTX 4090": {"linear": 0.75, "attention": 0.70, "wide": 0.20, "conv2d": 0.65},
+}
+MEMORY_SHARES = {"group_norm": 0.60}  # everything else that is bound by memory:
+MEMORY_SHARE = 0.82
+GAP_SECONDS = 1e-6  # between the kernels of a graph
 QUERY_TILE = 128  # queries of one block of the attention kernel
 LANES = 128  # instructions that a processor begins in a clock, times 32 threads
 # To normalise and rotate one element of a key in registers, at least: widen 1, square 1, scale by
@@ -54,6 +66,16 @@ def bound(row, device, is_fp8=False):
     bf16, fp8, memory, _, _ = DEVICES[device]
     rate = fp8 if is_fp8 and row["op"] == "linear" and fp8 else bf16
     return max(row["flops"] / (rate * 1e12), row["bytes"] / (memory * 1e9))
+
+
+def expected(row, device):
+    """Seconds that the row is expected to take."""
+    _, _, memory, _, _ = DEVICES[device]
+    is_wide = row["op"] == "attention" and row["shape"].endswith(" 512")
+    kind = "wide" if is_wide else row["op"]
+    tensor = row["flops"] / (DEVICES[device][0] * 1e12) / SHARES[device].get(kind, 1)
+    moved = row["bytes"] / (memory * 1e9) / MEMORY_SHARES.get(row["op"], MEMORY_SHARE)
+    return max(tensor, moved) + row["calls"] * GAP_SECONDS
 
 
 def attention_exp2(row, device):
@@ -121,6 +143,28 @@ def images_table(plans):
     return table(header, shown)
 
 
+def expected_table(plans):
+    """Whole images as expected, and what a step's time goes to."""
+    shown = []
+    for size in SIZES:
+        for device in DEVICES:
+            stage = {s: sum(expected(r, device) for r in plans[size] if r["stage"] == s)
+                     for s in STAGES}
+            step = defaultdict(float)
+            for row in (r for r in plans[size] if r["stage"] == "step"):
+                step[row["op"]] += expected(row, device)
+            others = sum(step.values()) - step["linear"] - step["attention"]
+            seconds = stage["text"] + stage["condition"] + STEPS * stage["step"] + stage["decode"]
+            reached = image_seconds(plans[size], device)[0] / seconds
+            shown.append([f"{size}x{size}, {device}"]
+                         + [f"{t * 1e3:.1f}" for t in (step["linear"], step["attention"], others,
+                                                      stage["step"], stage["decode"])]
+                         + [f"{seconds:.2f}", f"{reached * 100:.0f} %"])
+    header = ["picture", "products, ms", "attention, ms", "the rest, ms", "step, ms", "decode, ms",
+              f"image of {STEPS} steps, s", "of the bound"]
+    return table(header, shown)
+
+
 def exp2_table(plans):
     """Attention of a step: tensor cores against special-function units."""
     shown = []
@@ -173,7 +217,8 @@ def keys_table(plans):
 def sections(plans):
     """Tables by the name of their marker."""
     made = {"images": images_table(plans), "exp2": exp2_table(plans),
-            "memory": memory_table(plans), "keys": keys_table(plans)}
+            "memory": memory_table(plans), "keys": keys_table(plans),
+            "expected": expected_table(plans)}
     for size in SIZES:
         made[f"step-{size}"] = operations_table(plans[size], "step")
     made["text"] = operations_table(plans[1024], "text")
