@@ -186,48 +186,54 @@ bool file_read(struct buf *b, const char *path, struct error *err)
     return true;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size)
+bool file_begin(struct file_writer *w, const char *path, struct error *err)
 {
-    while (size) {
-        ssize_t put = write(fd, bytes, size);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return false;
-        bytes += put;
-        size -= (size_t)put;
+    *w = (struct file_writer){.path = path, .temporary = xasprintf("%s.XXXXXX", path)};
+    int fd = mkostemp(w->temporary, O_CLOEXEC);
+    w->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (w->file) {
+        /* mkostemp makes a private file; give it what a plain open() would have given. */
+        mode_t mask = umask(0);
+        umask(mask);
+        fchmod(fd, 0666 & ~mask);
+        return true;
     }
-    return true;
+    fail(err, errno_code(errno), "can't create %s: %s", path, strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(w->temporary);
+    }
+    free(w->temporary);
+    return false;
+}
+
+bool file_end(struct file_writer *w, struct error *err)
+{
+    bool ok = fflush(w->file) == 0 && !ferror(w->file);
+    int number = errno;
+    if (fclose(w->file) != 0 && ok) {
+        ok = false;
+        number = errno;
+    }
+    if (ok && rename(w->temporary, w->path) != 0) {
+        ok = false;
+        number = errno;
+    }
+    if (!ok) {
+        unlink(w->temporary);
+        fail(err, ERR_IO, "can't write %s: %s", w->path, strerror(number));
+    }
+    free(w->temporary);
+    return ok;
 }
 
 bool file_write(const char *path, const void *bytes, size_t size, struct error *err)
 {
-    char *temporary = xasprintf("%s.XXXXXX", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    bool ok = fd >= 0;
-    if (!ok)
-        fail(err, errno_code(errno), "can't create %s: %s", path, strerror(errno));
-    if (ok) {
-        /* mkostemp makes a private file; give it what a plain open() would have given. */
-        mode_t mask = umask(0);
-        umask(mask);
-        ok = write_all(fd, bytes, size) && fchmod(fd, 0666 & ~mask) == 0;
-        int number = errno;
-        if (close(fd) != 0 && ok) {
-            ok = false;
-            number = errno;
-        }
-        if (ok && rename(temporary, path) != 0) {
-            ok = false;
-            number = errno;
-        }
-        if (!ok) {
-            unlink(temporary);
-            fail(err, ERR_IO, "can't write %s: %s", path, strerror(number));
-        }
-    }
-    free(temporary);
-    return ok;
+    struct file_writer w;
+    if (!file_begin(&w, path, err))
+        return false;
+    fwrite(bytes, 1, size, w.file);
+    return file_end(&w, err);
 }
 
 bool dir_make(const char *path, struct error *err)

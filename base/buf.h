@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/error.h"
 
@@ -42,6 +43,15 @@ char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool file_read(struct buf *b, const char *path, struct error *err);
 /* Write a file by way of a temporary name beside it, so that readers see all of it or nothing. */
 bool file_write(const char *path, const void *bytes, size_t size, struct error *err);
+/* The same in pieces: after file_begin write to `file`, then call file_end, which fails if any of
+ * that did. */
+struct file_writer {
+    FILE *file;
+    const char *path;
+    char *temporary; /* owned */
+};
+bool file_begin(struct file_writer *w, const char *path, struct error *err);
+bool file_end(struct file_writer *w, struct error *err);
 /* Create a directory and its parents; existing ones are fine. */
 bool dir_make(const char *path, struct error *err);
 /* True when the path exists (any type). */

@@ -50,14 +50,16 @@ bool artifacts_open(struct artifacts *a, const struct options *o, const struct p
 {
     name_files(a, o);
     a->prompts = prompts;
-    struct buf inputs = {0};
-    prompts_print_inputs(prompts, &inputs);
-    bool ok = dir_make(o->run_dir, err) && file_write(a->inputs, inputs.data, inputs.size, err);
+    struct file_writer inputs;
+    bool ok = dir_make(o->run_dir, err) && file_begin(&inputs, a->inputs, err);
+    if (ok) {
+        prompts_print_inputs(prompts, inputs.file);
+        ok = file_end(&inputs, err);
+    }
     if (!ok)
         error_prefix(err, "artifact directory");
     else
         remove_results(a);
-    buf_free(&inputs);
     return ok;
 }
 

@@ -24,7 +24,6 @@ struct probe {
     struct transport transport;
     struct records *records;
     struct prompts prompts;
-    struct prompts_entry entry;
     struct request_target target;
     double *errors_us; /* owned, room for n_timed */
     size_t n_errors, n_failed;
@@ -37,7 +36,9 @@ static struct record *make_record(void *self, int64_t session)
     struct probe *p = self;
     struct record *r = xcalloc(1, sizeof *r);
     r->session = session;
-    r->payload = &p->entry.body;
+    const struct prompts_entry e = prompts_at(&p->prompts, 0);
+    r->payload = e.body;
+    r->payload_bytes = e.body_bytes;
     random_uuid(r->request_id);
     random_uuid(r->correlation_id);
     return r;
@@ -68,6 +69,18 @@ static void on_room(void *self)
 
 /* ---- one phase ------------------------------------------------------------------------------ */
 
+static bool make_prompt(struct prompts *p, struct error *err)
+{
+    const struct fields none = {0};
+    const struct draft_options options = {.model = "calibration", .extra = &none};
+    struct draft_maker *maker = draft_maker_open(&options);
+    struct draft d = {.text = xstrdup("A red fox"), .session_id = xstrdup("calibration")};
+    bool ok = draft_finish(maker, &d, err) && prompts_put(p, &d, err) && prompts_done(p, err);
+    draft_free(&d);
+    draft_maker_close(maker);
+    return ok;
+}
+
 static bool open_probe(struct probe *p, const struct calibrate_plan *plan, int64_t delay_ns,
                        struct error *err)
 {
@@ -88,12 +101,8 @@ static bool open_probe(struct probe *p, const struct calibrate_plan *plan, int64
     p->target.urls = xcalloc(1, sizeof *p->target.urls);
     p->target.urls[p->target.n_urls++] =
         xasprintf("http://127.0.0.1:%d/v1/images/generations", loopback_port(p->server));
-    p->entry = (struct prompts_entry){.text = xstrdup("A red fox"), .isl = -1};
-    p->entry.session_id = xstrdup("calibration");
-    buf_puts(&p->entry.body, "{\"prompt\":\"A red fox\",\"model\":\"calibration\","
-                             "\"response_format\":\"b64_json\",\"n\":1}");
-    p->prompts.entries = &p->entry;
-    p->prompts.n_entries = 1;
+    if (!make_prompt(&p->prompts, err))
+        return false;
     if (!workers_open(&p->workers, plan->n_workers, &p->target, &http, err))
         return false;
     p->transport = workers_transport(p->workers);
@@ -106,9 +115,7 @@ static void close_probe(struct probe *p)
     workers_close(p->workers);
     loopback_close(p->server);
     request_target_free(&p->target);
-    free(p->entry.text);
-    free(p->entry.session_id);
-    buf_free(&p->entry.body);
+    prompts_free(&p->prompts);
     free(p->errors_us);
 }
 

@@ -5,33 +5,102 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "client/edit.h"
 #include "client/prompts_file.h"
 #include "client/users.h"
 
 #define MAX_PLANNED 1e8                  /* requests of users; some 4 GB */
 #define SCHEDULED_NAME "fixed-schedule-" /* before the session's, as AIPerf names its requests */
 
-static bool read_file(struct data_set *d, const struct options *o, struct error *err)
+/* ---- entries -------------------------------------------------------------------------------- */
+
+struct filling {
+    struct prompts *prompts;
+    struct draft_maker *maker;
+};
+
+static bool add(void *self, struct draft *d, struct error *err)
 {
-    struct prompts *p = &d->prompts;
-    if (!prompts_read(p, o->input_file, (enum prompts_format)o->dataset_format,
-                      o->kind->takes_images, err))
+    struct filling *f = self;
+    return draft_finish(f->maker, d, err) && prompts_put(f->prompts, d, err);
+}
+
+/* Rows of one session would be turns, each sent after the answer to the one before. */
+static bool check_sessions(const struct prompts *p, const char *path, struct error *err)
+{
+    size_t a, b;
+    bool found = false;
+    if (p->n_named > 1 && !prompts_twins(p, true, &found, &a, &b, err))
         return false;
-    if (o->dataset_format == PROMPTS_RANDOM_POOL)
-        prompts_draw(p, (size_t)o->n_entries, o->seed);
-    for (size_t i = 0; i < p->n_entries && !d->tokens; i++) {
-        if (!p->entries[i].text)
-            return fail_field(
-                err, "--tokenizer",
-                "%s:%zu: input_length: --tokenizer none can't make prompts of a length",
-                o->input_file, p->entries[i].line);
-    }
-    prompts_make_texts(p, o->seed, d->tokens);
-    if (!o->is_fixed_schedule && p->entries[0].has_timestamp)
+    if (!found)
+        return true;
+    const struct prompts_entry first = prompts_at(p, a), second = prompts_at(p, b);
+    return fail_field(err, "session_id",
+                      "%s:%zu: session_id '%s' as in line %zu: a session of several rows is not "
+                      "supported",
+                      path, second.line, second.session_id, first.line);
+}
+
+static bool read_file(struct data_set *d, struct filling *f, const struct options *o,
+                      struct error *err)
+{
+    const struct prompts_source source = {.path = o->input_file,
+                                          .format = (enum prompts_format)o->dataset_format,
+                                          .takes_images = o->kind->takes_images,
+                                          .n_drawn = (size_t)o->n_entries,
+                                          .seed = o->seed,
+                                          .spill_dir = d->dir};
+    if (!prompts_read(&source, add, f, err) || !prompts_done(&d->prompts, err) ||
+        !check_sessions(&d->prompts, o->input_file, err))
+        return false;
+    if (!o->is_fixed_schedule && prompts_at(&d->prompts, 0).has_timestamp)
         log_warning("the timestamps of %s are not used without --fixed-schedule", o->input_file);
     return true;
 }
+
+static bool make_one(struct filling *f, struct random *lengths, const struct options *o,
+                     size_t turn, struct error *err)
+{
+    struct draft d = {.turn = turn, .n_tokens = random_length(lengths, o->isl_mean, o->isl_std)};
+    bool ok = add(f, &d, err);
+    draft_free(&d);
+    return ok;
+}
+
+/* Prompts of drawn lengths; for users, sessions of a drawn number of them. */
+static bool make_up(struct data_set *d, struct filling *f, const struct options *o,
+                    struct error *err)
+{
+    struct random lengths, turns;
+    bool ok = true;
+    random_init(&lengths, o->seed, "dataset.prompt.length");
+    random_init(&turns, o->seed, "composer.conversation.turn_count");
+    for (int64_t i = 0; ok && i < o->n_entries; i++) {
+        int64_t n = o->user_rate_hz > 0 ? random_length(&turns, floor(o->turns_mean),
+                                                        floor(o->turns_std)) /* whole, as AIPerf */
+                                        : 1;
+        for (int64_t k = 0; ok && k < n; k++)
+            ok = make_one(f, &lengths, o, (size_t)k, err);
+    }
+    return ok && prompts_done(&d->prompts, err);
+}
+
+static bool fill(struct data_set *d, const struct options *o, struct error *err)
+{
+    const struct draft_options options = {.model = o->model,
+                                          .extra = &o->extra,
+                                          .tokens = d->tokens,
+                                          .correlation_mark =
+                                              o->is_fixed_schedule ? SCHEDULED_NAME : NULL,
+                                          .shape = o->kind->takes_images ? &o->image_shape : NULL,
+                                          .is_seeded = o->has_seed,
+                                          .seed = o->seed};
+    struct filling f = {&d->prompts, draft_maker_open(&options)};
+    bool ok = o->input_file ? read_file(d, &f, o, err) : make_up(d, &f, o, err);
+    draft_maker_close(f.maker);
+    return ok;
+}
+
+/* ---- when they are due ---------------------------------------------------------------------- */
 
 static bool make_schedule(struct data_set *d, const struct options *o, struct error *err)
 {
@@ -40,50 +109,7 @@ static bool make_schedule(struct data_set *d, const struct options *o, struct er
         .has_end = options_given(o, "--fixed-schedule-end-offset"),
         .start_ms = o->schedule_start_ms,
         .end_ms = o->schedule_end_ms};
-    for (size_t i = 0; i < d->prompts.n_entries; i++) {
-        struct prompts_entry *e = &d->prompts.entries[i];
-        e->correlation = xasprintf(SCHEDULED_NAME "%s", e->session_id);
-    }
-    return schedule_make(&d->schedule, &d->prompts, &window, o->input_file, err);
-}
-
-/* The form of one edit; its picture is read, or made up when the row has none. */
-static bool make_form(struct prompts_entry *e, const struct data_set *d, const struct options *o,
-                      struct edit_image_maker *maker, struct error *err)
-{
-    struct buf file = {0};
-    struct edit_form form = {0};
-    bool is_url = e->image && edit_image_is_url(e->image);
-    struct edit_input in = {e->text, o->model, is_url ? e->image : NULL, &file};
-    bool ok = is_url || (e->image ? edit_image_read(&file, e->image, err)
-                                  : edit_image_make(maker, &file, err));
-    ok = ok && edit_form_make(&form, &in, &o->extra, &e->extra, err);
-    buf_free(&file);
-    e->body = form.body;
-    e->json = form.json;
-    e->content_type = form.content_type;
-    if (ok && d->tokens)
-        e->isl = tokens_count(d->tokens, e->text, strlen(e->text));
-    return ok || (e->line ? error_prefix(err, "%s:%zu", o->input_file, e->line) : false);
-}
-
-static bool make_forms(struct data_set *d, const struct options *o, struct error *err)
-{
-    struct edit_image_maker *maker = xmalloc(sizeof *maker); /* too large for a stack */
-    bool ok = true;
-    edit_image_maker_init(maker, &o->image_shape, o->seed);
-    prompts_name(&d->prompts, o->has_seed);
-    for (size_t i = 0; ok && i < d->prompts.n_entries; i++)
-        ok = make_form(&d->prompts.entries[i], d, o, maker, err);
-    free(maker);
-    return ok;
-}
-
-static void make_sessions(struct data_set *d, const struct options *o)
-{
-    prompts_make_sessions(&d->prompts, (size_t)o->n_entries, floor(o->turns_mean),
-                          floor(o->turns_std), o->seed); /* whole numbers, as AIPerf takes them */
-    prompts_fill(&d->prompts, o->isl_mean, o->isl_std, o->seed, d->tokens);
+    return schedule_make(&d->schedule, &d->prompts, &window, o->input_file, d->dir, err);
 }
 
 /* Requests of users that are due: as many as asked for, or as the duration has room for. */
@@ -94,27 +120,36 @@ static size_t count_planned(const struct options *o)
     return (size_t)fmin(n, MAX_PLANNED);
 }
 
+/* ---- both ----------------------------------------------------------------------------------- */
+
+/* The directory, or the nearest one above it that exists. */
+static char *find_dir(const char *wanted)
+{
+    char *dir = xstrdup(wanted);
+    while (!file_exists(dir)) {
+        char *slash = strrchr(dir, '/');
+        if (!slash) {
+            free(dir);
+            return xstrdup(".");
+        }
+        slash[slash == dir ? 1 : 0] = '\0';
+    }
+    return dir;
+}
+
 static bool make(struct data_set *d, const struct options *o, struct error *err)
 {
     if (!tokens_open(&d->tokens, o->tokenizer, err))
         return false;
     if (strcmp(o->tokenizer, "builtin") == 0)
         log_info("--tokenizer builtin is gpt2 here; AIPerf's counts with another vocabulary");
-    if (o->user_rate_hz > 0)
-        make_sessions(d, o);
-    else if (!o->input_file)
-        prompts_make(&d->prompts, (size_t)o->n_entries, o->isl_mean, o->isl_std, o->seed,
-                     d->tokens);
-    else if (!read_file(d, o, err))
+    d->dir = find_dir(o->run_dir);
+    prompts_init(&d->prompts, d->dir);
+    if (!fill(d, o, err))
         return false;
-    if (o->kind->takes_images) {
-        if (!make_forms(d, o, err))
-            return false;
-    } else {
-        prompts_finish(&d->prompts, d->tokens, o->has_seed, o->model, &o->extra);
-    }
     if (o->user_rate_hz > 0)
-        users_plan(&d->schedule, &d->prompts, o->n_users, o->user_rate_hz, count_planned(o));
+        return users_plan(&d->schedule, &d->prompts, o->n_users, o->user_rate_hz, count_planned(o),
+                          d->dir, err);
     return !o->is_fixed_schedule || make_schedule(d, o, err);
 }
 
@@ -135,5 +170,6 @@ void data_set_close(struct data_set *d)
     schedule_free(&d->schedule);
     prompts_free(&d->prompts);
     tokens_close(d->tokens);
-    d->tokens = NULL;
+    free(d->dir);
+    *d = (struct data_set){0};
 }

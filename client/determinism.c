@@ -137,16 +137,14 @@ static bool refuse_options(const struct determinism *d, struct error *err)
 /* Prompts are told apart by their conversation_id, which a row of a file may choose. */
 static bool check_names(const struct prompts *p, struct error *err)
 {
-    for (size_t i = 0; i < p->n_entries; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(p->entries[i].session_id, p->entries[k].session_id) == 0)
-                return fail(err, ERR_INVALID,
-                            "--input-file: two rows have the session_id '%s', by which pictures "
-                            "are told apart",
-                            p->entries[i].session_id);
-        }
-    }
-    return true;
+    size_t a, b;
+    bool found;
+    if (!prompts_twins(p, false, &found, &a, &b, err))
+        return false;
+    return !found || fail(err, ERR_INVALID,
+                          "--input-file: two rows have the session_id '%s', by which pictures are "
+                          "told apart",
+                          prompts_at(p, a).session_id);
 }
 
 static bool count_prompts(struct determinism *d, const struct options *example, struct error *err)

@@ -49,7 +49,7 @@ static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, cur
         x->record->send_end_ns = clock_now_ns();
         x->record->n_chunks_sent++;
         x->n_sent = n_sent;
-        if (x->record->drop_after_ns > 0 && (size_t)n_sent >= x->record->payload->size)
+        if (x->record->drop_after_ns > 0 && (size_t)n_sent >= x->record->payload_bytes)
             plan_drop(x);
     }
     return 0;
@@ -211,8 +211,8 @@ void exchange_prepare(struct exchange *x, struct record *r)
     if (x->url != x->target->urls[r->url])
         set_url(x, x->target->urls[r->url]);
     set_headers(x);
-    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload->size);
-    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload->data); /* not copied */
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload_bytes);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload); /* not copied */
 }
 
 void exchange_forget_drop(struct exchange *x)

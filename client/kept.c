@@ -3,11 +3,12 @@
 #include "client/kept.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "client/spill.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
 #define ROW_BYTES ((RECORD_KEPT_BYTES + sizeof(struct stages) + 15) / 16 * 16)
@@ -55,14 +56,7 @@ static const char *share(struct kept *k, const char *text)
 struct kept *kept_open(const char *dir)
 {
     struct kept *k = xcalloc(1, sizeof *k);
-    k->fd = dir ? open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
-    if (dir && k->fd < 0) { /* a file system without nameless files */
-        char *path = xasprintf("%s/.kept.XXXXXX", dir);
-        k->fd = mkostemp(path, O_CLOEXEC);
-        if (k->fd >= 0)
-            unlink(path);
-        free(path);
-    }
+    k->fd = dir ? spill_nameless(dir) : -1;
     return k;
 }
 

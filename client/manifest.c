@@ -62,17 +62,13 @@ static struct json *host_of(void)
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
-/* SHA-256 over the SHA-256s of all request bodies in order. */
 static char *hash_bodies(const struct prompts *p)
 {
-    uint8_t *digests = xcalloc(p->n_entries + 1, SHA256_SIZE), whole[SHA256_SIZE];
+    uint8_t digest[SHA256_SIZE];
     struct buf text = {0};
-    for (size_t i = 0; i < p->n_entries; i++)
-        sha256(p->entries[i].body.data, p->entries[i].body.size, digests + i * SHA256_SIZE);
-    sha256(digests, p->n_entries * SHA256_SIZE, whole);
+    prompts_hash(p, digest);
     for (size_t i = 0; i < SHA256_SIZE; i++)
-        buf_printf(&text, "%02x", whole[i]);
-    free(digests);
+        buf_printf(&text, "%02x", digest[i]);
     return text.data;
 }
 

@@ -39,7 +39,7 @@ struct options {
     /* input */
     const char *input_file;
     const char *dataset_type;
-    int sampling; /* of the data set: 0 sequential, 1 random */
+    int sampling; /* of the data set: enum sampling */
     bool fixed_schedule, no_fixed_schedule, schedule_auto_offset;
     int64_t schedule_start_ms, schedule_end_ms;
     int64_t n_conversations;

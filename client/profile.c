@@ -30,6 +30,7 @@
 #include "client/insight.h"
 #include "client/profile_end.h"
 #include "client/records.h"
+#include "client/sampler.h"
 #include "client/wait.h"
 #include "client/workers.h"
 
@@ -37,6 +38,8 @@
 #define POOL_CONNECTIONS 2500 /* as AIPerf's */
 #define OTHER_FILES 64        /* than connections */
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
+#define N_LOOKS 4 /* at a request's row: its place, its body when made, sent and recorded */
+#define TOUCHED_BYTES ((size_t)8 << 20)
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
 
 struct run {
@@ -53,9 +56,10 @@ struct run {
     struct load_phase phases[MAX_PHASES];
 
     /* the load thread's */
-    int phase;             /* index of the current one */
-    size_t n_made;         /* requests of all phases: prompts go on where the warm-up left off */
-    struct random sampler; /* --dataset-sampling-strategy random */
+    int phase;      /* index of the current one */
+    size_t n_made;  /* requests of all phases: prompts go on where the warm-up left off */
+    size_t touched; /* bytes of the data set that came into memory */
+    struct sampler sampler;
     struct random cancellation; /* which ones of the measurement are hung up on purpose */
     struct error error;
 
@@ -77,10 +81,16 @@ static int64_t to_ns(double seconds)
 
 /* ---- the load thread ------------------------------------------------------------------------ */
 
-static size_t next_entry(struct run *run)
+/* Of a data set of millions of rows only those in flight need be in memory. */
+static void trim_data(struct run *run, size_t body_bytes)
 {
-    size_t n = run->data.prompts.n_entries;
-    return run->options.sampling ? random_below(&run->sampler, n) : run->n_made % n;
+    run->touched += body_bytes + N_LOOKS * SHELF_PEEK;
+    if (run->touched < TOUCHED_BYTES)
+        return;
+    run->touched = 0;
+    shelf_trim(&run->data.prompts.shelf);
+    schedule_trim(&run->data.schedule);
+    sampler_trim(&run->sampler);
 }
 
 static struct record *make_record(void *self, int64_t i)
@@ -89,15 +99,21 @@ static struct record *make_record(void *self, int64_t i)
     const struct schedule *schedule = &run->data.schedule;
     struct record *r = xcalloc(1, sizeof *r);
     bool is_scheduled = schedule->n > 0 && !run->report.phases[run->phase].is_warmup;
-    r->entry = is_scheduled ? schedule->entry[i] : next_entry(run);
+    r->entry = is_scheduled ? schedule->entry[i] : sampler_next(&run->sampler);
+    const struct prompts_entry e = prompts_at(&run->data.prompts, r->entry);
     r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
-    r->payload = &run->data.prompts.entries[r->entry].body;
-    r->payload_type = run->data.prompts.entries[r->entry].content_type;
-    r->correlation_name = is_scheduled ? schedule->correlation[i] : NULL;
+    r->payload = e.body;
+    r->payload_bytes = e.body_bytes;
+    r->payload_type = e.content_type;
+    r->correlation_name = is_scheduled ? e.correlation : NULL;
     random_uuid(r->request_id);
-    random_uuid(r->correlation_id);
+    if (is_scheduled && schedule->user)
+        snprintf(r->correlation_id, sizeof r->correlation_id, "%" PRId64, schedule->user[i]);
+    else
+        random_uuid(r->correlation_id);
+    trim_data(run, e.body_bytes);
     double fraction = run->options.cancellation_rate / 100;
     if (fraction > 0 && !r->is_warmup && random_unit(&run->cancellation) < fraction)
         r->drop_after_ns = 1 + to_ns(run->options.cancellation_delay_s); /* 0 is never */
@@ -349,14 +365,15 @@ static bool set_up(struct run *run, struct error *err)
     run->report.unix_offset_ns = clock_unix_ns() - clock_now_ns();
     random_hex(run->report.benchmark_id, sizeof run->report.benchmark_id - 1);
     plan_phases(run);
-    random_init(&run->sampler, o->seed, "dataset.sampler.random");
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     if (!data_set_open(&run->data, o, err))
         return false;
     if (run->data.schedule.n > 0)
         plan_schedule(run);
-    return artifacts_open(&run->artifacts, o, &run->data.prompts, err) && open_workers(run, err) &&
-           open_records(run, err);
+    return artifacts_open(&run->artifacts, o, &run->data.prompts, err) &&
+           sampler_open(&run->sampler, (enum sampling)o->sampling, run->data.prompts.n_entries,
+                        o->seed, run->data.dir, err) &&
+           open_workers(run, err) && open_records(run, err);
 }
 
 /* One descriptor per connection: take as many as the system allows. */
@@ -477,6 +494,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         live_close(&run->live);
         workers_close(run->workers);
         artifacts_close(&run->artifacts);
+        sampler_close(&run->sampler);
         data_set_close(&run->data);
         http_teardown();
     }

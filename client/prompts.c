@@ -1,147 +1,212 @@
 #include "client/prompts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "client/random.h"
-#include "client/request.h"
-#include "client/words.h"
+
+#define NAMES_PASS 65536 /* names looked at between two trims */
+
+/* How an entry lies on the shelf: this head, then its texts one behind another, each with its NUL.
+ * One that is not there has no byte. */
+enum part { TEXT, SESSION, CORRELATION, TYPE, BODY, JSON, N_PARTS };
+
+struct head {
+    uint64_t sizes[N_PARTS]; /* the NUL included */
+    uint64_t turn, line;
+    int64_t isl;
+    double timestamp_ms;
+    bool has_timestamp, is_named;
+};
+
+void prompts_init(struct prompts *p, const char *dir)
+{
+    *p = (struct prompts){0};
+    shelf_init(&p->shelf, dir);
+}
 
 void prompts_free(struct prompts *p)
 {
-    for (size_t i = 0; i < p->n_entries; i++) {
-        struct prompts_entry *e = &p->entries[i];
-        free(e->text);
-        free(e->session_id);
-        free(e->correlation);
-        free(e->image);
-        fields_free(&e->extra);
-        free(e->content_type);
-        buf_free(&e->body);
-        buf_free(&e->json);
-    }
-    free(p->entries);
+    shelf_close(&p->shelf);
     *p = (struct prompts){0};
 }
 
-struct prompts_entry *prompts_add(struct prompts *p, char *text)
+/* ---- writing -------------------------------------------------------------------------------- */
+
+static size_t text_size(const char *text) { return text ? strlen(text) + 1 : 0; }
+
+bool prompts_put(struct prompts *p, const struct draft *d, struct error *err)
 {
-    p->entries = xrealloc(p->entries, (p->n_entries + 1) * sizeof *p->entries);
-    struct prompts_entry *e = &p->entries[p->n_entries++];
-    *e = (struct prompts_entry){.text = text, .isl = -1};
-    return e;
+    const void *const parts[N_PARTS] = {d->text,
+                                        d->session_id,
+                                        d->correlation,
+                                        d->content_type,
+                                        d->body.data ? d->body.data : "",
+                                        d->json.data};
+    struct head head;
+    memset(&head, 0, sizeof head); /* the gaps too: they are written */
+    head.turn = d->turn;
+    head.line = d->line;
+    head.isl = d->isl;
+    head.timestamp_ms = d->timestamp_ms;
+    head.has_timestamp = d->has_timestamp;
+    head.is_named = d->is_named;
+    for (size_t i = 0; i < BODY; i++)
+        head.sizes[i] = text_size(parts[i]);
+    head.sizes[BODY] = d->body.size + 1;
+    head.sizes[JSON] = d->json.size ? d->json.size + 1 : 0;
+    bool ok = shelf_append(&p->shelf, &head, sizeof head, err);
+    for (size_t i = 0; ok && i < N_PARTS; i++)
+        ok = head.sizes[i] == 0 || shelf_append(&p->shelf, parts[i], head.sizes[i], err);
+    p->n_entries++;
+    p->n_named += d->is_named;
+    return ok && shelf_end(&p->shelf, err);
 }
 
-const struct buf *prompts_json(const struct prompts_entry *e)
+bool prompts_done(struct prompts *p, struct error *err) { return shelf_done(&p->shelf, err); }
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static struct head head_of(const struct prompts *p, size_t i, const char **rest)
 {
-    return e->json.size > 0 ? &e->json : &e->body;
+    size_t size;
+    const char *at = shelf_at(&p->shelf, i, &size);
+    struct head head;
+    memcpy(&head, at, sizeof head);
+    *rest = at + sizeof head;
+    return head;
 }
 
-/* ---- synthetic ------------------------------------------------------------------------------ */
-
-void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *tokens)
+struct prompts_entry prompts_at(const struct prompts *p, size_t i)
 {
-    struct random text;
-    random_init(&text, seed, "dataset.prompt.corpus");
-    for (size_t i = 0; i < p->n_entries; i++) {
-        struct prompts_entry *e = &p->entries[i];
-        struct buf prompt = {0};
-        if (e->text)
-            continue;
-        words_prompt(&prompt, &text, tokens, e->n_tokens);
-        e->text = prompt.data;
+    const char *at, *parts[N_PARTS];
+    struct head head = head_of(p, i, &at);
+    for (size_t k = 0; k < N_PARTS; at += head.sizes[k++])
+        parts[k] = head.sizes[k] ? at : NULL;
+    return (struct prompts_entry){
+        .text = parts[TEXT],
+        .session_id = parts[SESSION],
+        .correlation = parts[CORRELATION],
+        .turn = head.turn,
+        .line = head.line,
+        .has_timestamp = head.has_timestamp,
+        .timestamp_ms = head.timestamp_ms,
+        .isl = head.isl,
+        .body = parts[BODY],
+        .content_type = parts[TYPE],
+        .json = parts[JSON] ? parts[JSON] : parts[BODY],
+        .body_bytes = head.sizes[BODY] - 1,
+        .json_bytes = head.sizes[parts[JSON] ? JSON : BODY] - 1,
+    };
+}
+
+void prompts_pass(const struct prompts *p, size_t *seen, const struct prompts_entry *e)
+{
+    size_t json = e->json == e->body ? 0 : e->json_bytes;
+    shelf_pass(&p->shelf, seen, sizeof(struct head) + e->body_bytes + json + strlen(e->text));
+}
+
+/* ---- looking for names ---------------------------------------------------------------------- */
+
+struct name {
+    uint64_t hash, entry;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct name *x = a, *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static bool list_names(const struct prompts *p, bool only_named, struct spill *names,
+                       struct error *err)
+{
+    bool ok = true;
+    size_t seen = 0;
+    for (size_t i = 0; ok && i < p->n_entries; i++) {
+        const char *rest;
+        struct head head = head_of(p, i, &rest);
+        const struct prompts_entry e = prompts_at(p, i);
+        const struct name name = {hash_text(e.session_id), i};
+        if (e.turn == 0 && (head.is_named || !only_named))
+            ok = spill_append(names, &name, sizeof name, err);
+        prompts_pass(p, &seen, &e);
     }
+    return ok && spill_done(names, err);
 }
 
-void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t seed,
-                  const struct tokens *tokens)
+static bool is_same_name(const struct prompts *p, const struct name *a, const struct name *b)
 {
-    for (size_t i = 0; i < n; i++)
-        prompts_add(p, NULL);
-    prompts_fill(p, mean, std, seed, tokens);
+    return strcmp(prompts_at(p, a->entry).session_id, prompts_at(p, b->entry).session_id) == 0;
 }
 
-void prompts_fill(struct prompts *p, double mean, double std, int64_t seed,
-                  const struct tokens *tokens)
+bool prompts_twins(const struct prompts *p, bool only_named, bool *found, size_t *a, size_t *b,
+                   struct error *err)
 {
-    struct random lengths;
-    random_init(&lengths, seed, "dataset.prompt.length");
-    for (size_t i = 0; i < p->n_entries; i++)
-        p->entries[i].n_tokens = random_length(&lengths, mean, std);
-    prompts_make_texts(p, seed, tokens);
-}
-
-void prompts_make_sessions(struct prompts *p, size_t n, double mean, double std, int64_t seed)
-{
-    struct random turns;
-    random_init(&turns, seed, "composer.conversation.turn_count");
-    for (size_t i = 0; i < n; i++) {
-        int64_t n_turns = random_length(&turns, mean, std);
-        for (int64_t k = 0; k < n_turns; k++)
-            prompts_add(p, NULL)->turn = (size_t)k;
-    }
-}
-
-/* ---- both ----------------------------------------------------------------------------------- */
-
-/* Tokens of the prompt that is sent: --extra-inputs may have replaced the entry's text. */
-static int64_t count_sent_tokens(const struct tokens *tokens, const struct buf *body)
-{
-    int64_t n = -1;
-    const char *prompt = NULL;
-    struct json *tree = json_parse(body->data, body->size, NULL);
-    if (tree && json_read_string(tree, "prompt", &prompt, NULL) && prompt)
-        n = tokens_count(tokens, prompt, strlen(prompt));
-    json_free(tree);
-    return n;
-}
-
-void prompts_name(struct prompts *p, bool is_seeded)
-{
-    size_t n_sessions = 0;
-    for (size_t i = 0; i < p->n_entries; i++) {
-        struct prompts_entry *e = &p->entries[i];
-        size_t number = e->turn == 0 ? n_sessions++ : 0;
-        if (e->turn > 0)
-            e->session_id = xstrdup(p->entries[i - 1].session_id);
-        else if (!e->session_id && is_seeded)
-            e->session_id = xasprintf("session_%06zu", number);
-        if (!e->session_id) {
-            e->session_id = xmalloc(UUID_SIZE);
-            random_uuid(e->session_id);
+    struct spill names = {.dir = p->shelf.bytes.dir};
+    bool ok = list_names(p, only_named, &names, err) &&
+              spill_sort(&names, sizeof(struct name), by_name, err);
+    const struct name *list = (const void *)names.at;
+    *found = false;
+    for (size_t i = 1; ok && !*found && i < names.size / sizeof *list; i++) {
+        for (size_t k = i; !*found && k > 0 && list[k - 1].hash == list[i].hash; k--) {
+            *found = is_same_name(p, &list[k - 1], &list[i]);
+            *a = list[k - 1].entry;
+            *b = list[i].entry;
         }
+        if (i % NAMES_PASS == 0)
+            spill_trim(&names);
     }
+    spill_close(&names);
+    return ok;
 }
 
-void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
-                    const char *model, const struct fields *extra)
+/* ---- all of it ------------------------------------------------------------------------------ */
+
+void prompts_hash(const struct prompts *p, uint8_t digest[SHA256_SIZE])
 {
-    prompts_name(p, is_seeded);
+    struct sha256 *whole = sha256_begin();
+    size_t seen = 0;
     for (size_t i = 0; i < p->n_entries; i++) {
-        struct prompts_entry *e = &p->entries[i];
-        request_body(&e->body, e->text, model, extra, &e->extra);
-        if (tokens)
-            e->isl = count_sent_tokens(tokens, &e->body);
+        const struct prompts_entry e = prompts_at(p, i);
+        uint8_t one[SHA256_SIZE];
+        sha256(e.body, e.body_bytes, one);
+        sha256_add(whole, one, sizeof one);
+        prompts_pass(p, &seen, &e);
     }
+    sha256_end(whole, digest);
 }
 
-void prompts_print_inputs(const struct prompts *p, struct buf *out)
+void prompts_print_inputs(const struct prompts *p, FILE *out)
 {
-    buf_puts(out, "{\n  \"data\": [");
+    struct buf text = {0};
+    size_t seen = 0;
+    buf_puts(&text, "{\n  \"data\": [");
     for (size_t i = 0; i < p->n_entries; i++) {
-        const struct prompts_entry *e = &p->entries[i];
-        if (e->turn > 0) {
-            buf_puts(out, ",\n        ");
+        const struct prompts_entry e = prompts_at(p, i);
+        if (e.turn > 0) {
+            buf_puts(&text, ",\n        ");
         } else {
-            buf_puts(out,
-                     i ? ",\n    {\n      \"session_id\": " : "\n    {\n      \"session_id\": ");
-            json_print_string(out, e->session_id, strlen(e->session_id));
-            buf_puts(out, ",\n      \"payloads\": [\n        ");
+            buf_puts(&text, i ? "\n      ]\n    },\n    {\n      \"session_id\": "
+                              : "\n    {\n      \"session_id\": ");
+            json_print_string(&text, e.session_id, strlen(e.session_id));
+            buf_puts(&text, ",\n      \"payloads\": [\n        ");
         }
-        fields_format_json(out, prompts_json(e)->data, 2, 4);
-        if (i + 1 == p->n_entries || e[1].turn == 0)
-            buf_puts(out, "\n      ]\n    }");
+        fields_format_json(&text, e.json, 2, 4);
+        fwrite(text.data, 1, text.size, out);
+        buf_clear(&text);
+        prompts_pass(p, &seen, &e);
     }
-    buf_puts(out, "\n  ]\n}");
+    buf_puts(&text, p->n_entries ? "\n      ]\n    }\n  ]\n}" : "\n  ]\n}");
+    fwrite(text.data, 1, text.size, out);
+    buf_free(&text);
 }

@@ -1,67 +1,59 @@
 /* The data set: what request i asks for. Entries come from a file (prompts_file.h) or are made
- * up (synthetic); requests take them in order and start over when there are more requests.
+ * up, are finished one by one (draft.h) and put on a shelf here, so that a data set of millions of
+ * lines needs little memory: its bodies lie in a file, and are read when they are due.
  *
  * Made before the run and then only read, so every thread may use it. */
 #pragma once
 
-#include <stdbool.h>
+#include "client/draft.h"
+#include "client/shelf.h"
 
-#include "base/buf.h"
-#include "base/error.h"
-#include "client/fields.h"
-#include "client/tokens.h"
-
+/* What is kept of a finished draft. Texts belong to the data set. */
 struct prompts_entry {
-    char *text;        /* owned, like the rest; NULL while it is to be made up */
-    int64_t n_tokens;  /* of a text to be made up */
-    char *session_id;  /* conversation_id of the records */
-    size_t turn;       /* of a session, from 0; later turns stand behind */
-    char *correlation; /* X-Correlation-ID of its requests; NULL: a new one for each */
-    char *image;       /* the input picture as the row names it, or NULL */
+    const char *text;
+    const char *session_id;  /* conversation_id of the records */
+    const char *correlation; /* X-Correlation-ID of its requests; NULL: a new one for each */
+    size_t turn;             /* of a session, from 0; later turns stand behind */
+    size_t line;             /* of the file, from 1; 0: made up */
     bool has_timestamp;
-    double timestamp_ms; /* when the row is due, on the file's own clock */
-    size_t line;         /* of the file, from 1; 0: made up */
-    struct fields extra; /* the row's own additions to the body */
-    int64_t isl;         /* tokens; -1 without a tokenizer */
-    struct buf body;     /* the request body */
-    char *content_type;  /* of the body; NULL: JSON */
-    struct buf json;     /* what stands for the body in files; empty: the body itself */
+    double timestamp_ms;      /* when the row is due, on the file's own clock */
+    int64_t isl;              /* tokens; -1 without a tokenizer */
+    const char *body;         /* the request body, body_bytes long */
+    const char *content_type; /* of the body; NULL: JSON */
+    const char *json;         /* what stands for the body in files: itself, or made for a form */
+    size_t body_bytes, json_bytes;
 };
 
+/* Zero-initialise for one in memory. */
 struct prompts {
-    struct prompts_entry *entries; /* owned: prompts_free */
+    struct shelf shelf;
     size_t n_entries;
+    size_t n_named; /* those whose row has a session_id */
 };
 
+/* dir is where its files may lie, nameless; NULL: memory. */
+void prompts_init(struct prompts *p, const char *dir);
 void prompts_free(struct prompts *p);
 
-/* The JSON text that stands for the request in files. */
-const struct buf *prompts_json(const struct prompts_entry *e);
+/* Append a finished draft, which stays the caller's. */
+bool prompts_put(struct prompts *p, const struct draft *d, struct error *err);
+/* All are there: from now on prompts_at may be used. */
+bool prompts_done(struct prompts *p, struct error *err);
 
-/* A new last entry; takes text. The pointer holds until the next one. */
-struct prompts_entry *prompts_add(struct prompts *p, char *text);
+/* Entry i < n_entries. */
+struct prompts_entry prompts_at(const struct prompts *p, size_t i);
 
-/* Make n sessions of Normal(mean, std) turns, drawn like lengths, without texts. */
-void prompts_make_sessions(struct prompts *p, size_t n, double mean, double std, int64_t seed);
+/* Loops over many entries call this for each: now and then it takes what was read out of memory.
+ * *seen is 0 at the start. */
+void prompts_pass(const struct prompts *p, size_t *seen, const struct prompts_entry *e);
 
-/* Make n entries with lengths from Normal(mean, std) tokens: negative draws are redrawn, the rest
- * rounded up, at least 1; with std 0 all have the rounded mean. tokens must not be NULL. */
-void prompts_make(struct prompts *p, size_t n, double mean, double std, int64_t seed,
-                  const struct tokens *tokens);
+/* Find two entries, *a < *b, of one session_id, later turns aside; only among those named by their
+ * rows when only_named. *found says whether there are any. */
+bool prompts_twins(const struct prompts *p, bool only_named, bool *found, size_t *a, size_t *b,
+                   struct error *err);
 
-/* Draw the lengths of entries that are there, in order, and make their texts. */
-void prompts_fill(struct prompts *p, double mean, double std, int64_t seed,
-                  const struct tokens *tokens);
+/* Hash all request bodies: SHA-256 over their SHA-256s in order. */
+void prompts_hash(const struct prompts *p, uint8_t digest[SHA256_SIZE]);
 
-/* Make up the texts of those entries that have only a length. tokens must not be NULL then. */
-void prompts_make_texts(struct prompts *p, int64_t seed, const struct tokens *tokens);
-
-/* Name the sessions: numbered when the run is seeded, else random UUIDs. */
-void prompts_name(struct prompts *p, bool is_seeded);
-
-/* Count tokens (tokens may be NULL), name the sessions and write the bodies. */
-void prompts_finish(struct prompts *p, const struct tokens *tokens, bool is_seeded,
-                    const char *model, const struct fields *extra);
-
-/* Append the content of inputs.json. */
-void prompts_print_inputs(const struct prompts *p, struct buf *out);
+/* Write inputs.json. A failure shows in the stream. */
+void prompts_print_inputs(const struct prompts *p, FILE *out);

@@ -5,7 +5,9 @@
 #include <strings.h>
 
 #include "base/json.h"
+#include "client/lines.h"
 #include "client/random.h"
+#include "client/shelf.h"
 
 #define MAX_TOKENS 100000 /* of a made-up prompt, as --synthetic-input-tokens-mean */
 #define MAX_TIMESTAMP_MS                                                     \
@@ -134,26 +136,26 @@ static bool read_trace_text(const struct json *row, const char **text, int64_t *
     return true;
 }
 
-static bool read_timestamp(const struct json *row, struct prompts_entry *e, struct error *err)
+static bool read_timestamp(const struct json *row, struct draft *d, struct error *err)
 {
     const struct json *value = json_get(row, "timestamp");
     if (!value || json_type(value) == JSON_NULL)
         return true;
-    e->has_timestamp = true;
-    return json_read_double(row, "timestamp", -MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS, &e->timestamp_ms,
+    d->has_timestamp = true;
+    return json_read_double(row, "timestamp", -MAX_TIMESTAMP_MS, MAX_TIMESTAMP_MS, &d->timestamp_ms,
                             err);
 }
 
 /* The row's own additions, with their numbers as they are written. */
-static bool read_extra(const struct json *row, const char *line, size_t size,
-                       struct prompts_entry *e, struct error *err)
+static bool read_extra(const struct json *row, const char *line, size_t size, struct draft *d,
+                       struct error *err)
 {
     const struct json *extra = json_get(row, "extra");
     if (!extra || json_type(extra) == JSON_NULL)
         return true;
     struct fields whole = {0};
     bool ok = fields_parse_object(&whole, line, size, err) &&
-              fields_parse_object(&e->extra, fields_get(&whole, "extra"),
+              fields_parse_object(&d->extra, fields_get(&whole, "extra"),
                                   strlen(fields_get(&whole, "extra")), err);
     if (!ok)
         error_prefix(err, "extra");
@@ -161,14 +163,14 @@ static bool read_extra(const struct json *row, const char *line, size_t size,
     return ok;
 }
 
-static bool read_image(const struct json *row, bool takes_images, struct prompts_entry *e,
+static bool read_image(const struct json *row, bool takes_images, struct draft *d,
                        struct error *err)
 {
     const char *image = NULL;
     if (!read_first(row, "image", "images", &image, err))
         return false;
     if (!image == !takes_images) {
-        e->image = image ? xstrdup(image) : NULL;
+        d->image = image ? xstrdup(image) : NULL;
         return true;
     }
     return takes_images
@@ -191,138 +193,136 @@ static bool read_session(const struct json *row, const char **session, struct er
     return true;
 }
 
-static bool read_fields(struct prompts *p, const struct json *row, const char *line, size_t size,
-                        enum prompts_format format, bool takes_images, struct error *err)
+static bool read_fields(struct draft *d, const struct json *row, const char *line, size_t size,
+                        const struct prompts_source *source, struct error *err)
 {
     const char *text = NULL, *session = NULL;
-    int64_t n_tokens = 0;
-    bool ok = format == PROMPTS_MOONCAKE ? read_trace_text(row, &text, &n_tokens, err)
-                                         : read_text(row, &text, err);
+    bool ok = source->format == PROMPTS_MOONCAKE ? read_trace_text(row, &text, &d->n_tokens, err)
+                                                 : read_text(row, &text, err);
     if (!ok || !read_session(row, &session, err))
         return false;
-    struct prompts_entry *e = prompts_add(p, text ? xstrdup(text) : NULL);
-    e->n_tokens = n_tokens;
-    e->session_id = session ? xstrdup(session) : NULL;
-    return read_timestamp(row, e, err) && read_extra(row, line, size, e, err) &&
-           read_image(row, takes_images, e, err);
+    d->text = text ? xstrdup(text) : NULL;
+    d->session_id = session ? xstrdup(session) : NULL;
+    return read_timestamp(row, d, err) && read_extra(row, line, size, d, err) &&
+           read_image(row, source->takes_images, d, err);
 }
 
-static bool read_row(struct prompts *p, const char *line, size_t size, enum prompts_format format,
-                     bool takes_images, struct error *err)
+static bool read_row(struct draft *d, const char *line, size_t size,
+                     const struct prompts_source *source, struct error *err)
 {
     struct json *row = json_parse(line, size, err);
     if (!row)
         return false;
-    bool ok = json_type(row) == JSON_OBJECT
-                  ? check_keys(row, format, err) &&
-                        read_fields(p, row, line, size, format, takes_images, err)
-                  : fail(err, ERR_INVALID,
-                         "a row must be a JSON object like {\"text\": \"A red fox\"}, not a %s",
-                         json_type_name(json_type(row)));
+    bool ok =
+        json_type(row) == JSON_OBJECT
+            ? check_keys(row, source->format, err) && read_fields(d, row, line, size, source, err)
+            : fail(err, ERR_INVALID,
+                   "a row must be a JSON object like {\"text\": \"A red fox\"}, not a %s",
+                   json_type_name(json_type(row)));
     json_free(row);
+    return ok;
+}
+
+/* ---- pools ---------------------------------------------------------------------------------- */
+
+static bool draw_row(const struct shelf *pool, size_t i, const struct prompts_source *source,
+                     prompts_row_fn handle, void *self, struct error *err)
+{
+    size_t size;
+    const char *at = shelf_at(pool, i, &size);
+    struct draft row = {0};
+    memcpy(&row.line, at, sizeof row.line);
+    bool ok = (read_row(&row, at + sizeof row.line, size - sizeof row.line, source, err) &&
+               handle(self, &row, err)) ||
+              error_prefix(err, "%s:%zu", source->path, row.line);
+    draft_free(&row);
+    return ok;
+}
+
+static bool draw_rows(const struct shelf *pool, const struct prompts_source *source,
+                      prompts_row_fn handle, void *self, struct error *err)
+{
+    struct random random;
+    bool ok = true;
+    size_t seen = 0;
+    random_init(&random, source->seed, "dataset.loader.random_pool");
+    for (size_t i = 0; ok && i < source->n_drawn; i++) { /* as Python's random.choices */
+        size_t which = (size_t)(random_unit(&random) * (double)pool->n);
+        ok = draw_row(pool, which, source, handle, self, err);
+        shelf_pass(pool, &seen, SHELF_PEEK);
+    }
     return ok;
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-/* The next line that is not blank; false at the end. */
-static bool next_line(const struct buf *file, size_t *at, size_t *number, const char **line,
-                      size_t *size)
+struct reader {
+    const struct prompts_source *source;
+    prompts_row_fn handle; /* of rows; NULL: they go into the pool */
+    void *self;
+    struct shelf pool; /* lines: their number, then their text */
+    size_t n_lines, n_rows;
+};
+
+static bool is_blank(const char *line, size_t size)
 {
-    while (*at < file->size) {
-        *line = file->data + *at;
-        const char *end = memchr(*line, '\n', file->size - *at);
-        *size = end ? (size_t)(end - *line) : file->size - *at;
-        *at += *size + 1;
-        (*number)++;
-        if (strspn(*line, " \t\r") < *size)
-            return true;
-    }
-    return false;
+    size_t n = strspn(line, " \t\r\n");
+    return n >= size;
 }
 
-static int by_session(const void *a, const void *b)
+static bool keep_line(struct reader *r, const char *line, size_t size, struct error *err)
 {
-    const struct prompts_entry *const *x = a, *const *y = b;
-    int order = strcmp((*x)->session_id, (*y)->session_id);
-    return order ? order : (*x)->line < (*y)->line ? -1 : 1;
+    return shelf_append(&r->pool, &r->n_lines, sizeof r->n_lines, err) &&
+           shelf_append(&r->pool, line, size, err) && shelf_end(&r->pool, err);
 }
 
-/* Rows of one session would be turns, each sent after the answer to the one before. */
-static bool check_sessions(const struct prompts *p, const char *path, struct error *err)
+static bool read_line(void *self, const char *line, size_t size, struct error *err)
 {
-    const struct prompts_entry **named = xcalloc(p->n_entries + 1, sizeof *named);
-    size_t n = 0;
-    bool ok = true;
-    for (size_t i = 0; i < p->n_entries; i++) {
-        if (p->entries[i].session_id)
-            named[n++] = &p->entries[i];
-    }
-    qsort(named, n, sizeof *named, by_session);
-    for (size_t i = 1; ok && i < n; i++) {
-        if (strcmp(named[i - 1]->session_id, named[i]->session_id) == 0)
-            ok = fail_field(err, "session_id",
-                            "%s:%zu: session_id '%s' as in line %zu: a session of several rows is "
-                            "not supported",
-                            path, named[i]->line, named[i]->session_id, named[i - 1]->line);
-    }
-    free(named);
+    struct reader *r = self;
+    r->n_lines++;
+    if (is_blank(line, size))
+        return true;
+    r->n_rows++;
+    struct draft row = {.line = r->n_lines};
+    bool ok = read_row(&row, line, size, r->source, err) &&
+              (r->handle ? r->handle(r->self, &row, err) : keep_line(r, line, size, err));
+    draft_free(&row);
     return ok;
 }
 
-bool prompts_read(struct prompts *p, const char *path, enum prompts_format format,
-                  bool takes_images, struct error *err)
+bool prompts_read(const struct prompts_source *source, prompts_row_fn handle, void *self,
+                  struct error *err)
 {
-    struct buf file = {0};
-    if (!file_read(&file, path, err)) {
-        buf_free(&file);
-        return error_prefix(err, "--input-file");
-    }
-    bool ok = true;
-    const char *line;
-    size_t at = 0, number = 0, size;
-    while (ok && next_line(&file, &at, &number, &line, &size)) {
-        ok = read_row(p, line, size, format, takes_images, err);
-        if (ok)
-            p->entries[p->n_entries - 1].line = number;
-        else
-            error_prefix(err, "%s:%zu", path, number);
-    }
-    if (ok && p->n_entries == 0)
-        ok = fail_field(err, "--input-file", "%s has no rows", path);
-    buf_free(&file);
-    return ok && check_sessions(p, path, err);
+    bool is_pool = source->format == PROMPTS_RANDOM_POOL;
+    struct reader r = {.source = source, .handle = is_pool ? NULL : handle, .self = self};
+    shelf_init(&r.pool, source->spill_dir);
+    bool ok = lines_read(source->path, read_line, &r, err);
+    if (!ok && r.n_lines == 0)
+        error_prefix(err, "--input-file");
+    if (ok && r.n_rows == 0)
+        ok = fail_field(err, "--input-file", "%s has no rows", source->path);
+    if (ok && is_pool)
+        ok = shelf_done(&r.pool, err) && draw_rows(&r.pool, source, handle, self, err);
+    shelf_close(&r.pool);
+    return ok;
+}
+
+static bool peek_line(void *self, const char *line, size_t size, struct error *err)
+{
+    bool *has_timestamp = self;
+    if (is_blank(line, size))
+        return true;
+    struct json *row = json_parse(line, size, NULL);
+    const struct json *value =
+        row && json_type(row) == JSON_OBJECT ? json_get(row, "timestamp") : NULL;
+    *has_timestamp = value && json_type(value) != JSON_NULL;
+    json_free(row);
+    return fail(err, ERR_CANCELED, "one row is enough");
 }
 
 bool prompts_first_has_timestamp(const char *path)
 {
-    struct buf file = {0};
-    const char *line;
-    size_t at = 0, number = 0, size;
-    bool has = false;
-    if (file_read(&file, path, NULL) && next_line(&file, &at, &number, &line, &size)) {
-        struct json *row = json_parse(line, size, NULL);
-        const struct json *value =
-            row && json_type(row) == JSON_OBJECT ? json_get(row, "timestamp") : NULL;
-        has = value && json_type(value) != JSON_NULL;
-        json_free(row);
-    }
-    buf_free(&file);
-    return has;
-}
-
-void prompts_draw(struct prompts *p, size_t n, int64_t seed)
-{
-    struct random random;
-    struct prompts pool = *p;
-    random_init(&random, seed, "dataset.loader.random_pool");
-    *p = (struct prompts){0};
-    for (size_t i = 0; i < n; i++) { /* as Python's random.choices */
-        const struct prompts_entry *from =
-            &pool.entries[(size_t)(random_unit(&random) * (double)pool.n_entries)];
-        struct prompts_entry *e = prompts_add(p, xstrdup(from->text));
-        e->line = from->line;
-        e->image = from->image ? xstrdup(from->image) : NULL;
-    }
-    prompts_free(&pool);
+    bool has_timestamp = false;
+    lines_read(path, peek_line, &has_timestamp, NULL);
+    return has_timestamp;
 }

@@ -147,7 +147,7 @@ double random_gamma(struct random *r, double shape, double scale)
 
 /* ---- seeds and names ------------------------------------------------------------------------ */
 
-void random_init(struct random *r, int64_t seed, const char *purpose)
+uint64_t random_derive(int64_t seed, const char *purpose)
 {
     char text[128];
     int n = snprintf(text, sizeof text, "%lld:%s", (long long)seed, purpose);
@@ -156,7 +156,12 @@ void random_init(struct random *r, int64_t seed, const char *purpose)
     uint64_t value = 0;
     for (int i = 0; i < 8; i++)
         value = value << 8 | digest[i];
-    random_init_seed(r, value);
+    return value;
+}
+
+void random_init(struct random *r, int64_t seed, const char *purpose)
+{
+    random_init_seed(r, random_derive(seed, purpose));
 }
 
 static void system_bytes(void *to, size_t size)

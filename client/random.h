@@ -14,7 +14,10 @@ struct random {
     double spare_gauss; /* the second value of a pair; NaN when there is none */
 };
 
-/* Seed by the first 8 bytes, big endian, of SHA-256("seed:purpose"), as AIPerf does. */
+/* The seed of one purpose: the first 8 bytes, big endian, of SHA-256("seed:purpose"), as AIPerf
+ * does. */
+uint64_t random_derive(int64_t seed, const char *purpose);
+/* Seed by it. */
 void random_init(struct random *r, int64_t seed, const char *purpose);
 /* Seed as Python's random.Random(seed) does. */
 void random_init_seed(struct random *r, uint64_t seed);

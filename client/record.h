@@ -45,11 +45,12 @@ struct record_error {
 
 struct record {
     /* the plan */
-    int64_t session;           /* 0, 1, 2, ... in the order of sending, restarts in each phase */
-    size_t entry;              /* index into the data set */
-    size_t url;                /* index into the list of URLs */
-    const struct buf *payload; /* the request body as sent; owned by the data set */
-    int phase;                 /* index into the phases of the run */
+    int64_t session;     /* 0, 1, 2, ... in the order of sending, restarts in each phase */
+    size_t entry;        /* index into the data set */
+    size_t url;          /* index into the list of URLs */
+    const char *payload; /* the request body as sent; owned by the data set */
+    size_t payload_bytes;
+    int phase; /* index into the phases of the run */
     bool is_warmup;
 
     bool is_reused; /* sent over a kept-alive connection */

@@ -46,13 +46,14 @@ static void put_time(struct buf *out, const char *key, int64_t ns, const struct 
 static void put_metadata(struct buf *out, const struct record *r, const struct record_context *c)
 {
     const char *phase = r->is_warmup ? "warmup" : "profiling";
+    const struct prompts_entry e = prompts_at(c->prompts, r->entry);
     put_key(out, "metadata");
     buf_putc(out, '{');
     put_int(out, "session_num", r->session);
     put_string(out, "x_request_id", r->request_id);
     put_string(out, "x_correlation_id", record_correlation(r));
-    put_string(out, "conversation_id", c->prompts->entries[r->entry].session_id);
-    put_int(out, "turn_index", (int64_t)c->prompts->entries[r->entry].turn);
+    put_string(out, "conversation_id", e.session_id);
+    put_int(out, "turn_index", (int64_t)e.turn);
     put_time(out, "credit_issued_ns", r->due_ns, c);
     put_time(out, "request_start_ns", r->start_ns, c);
     put_time(out, "request_ack_ns", r->ack_ns, c);
@@ -216,8 +217,8 @@ void record_print_raw(struct buf *out, const struct record *r, const struct reco
     }
     buf_putc(out, ']');
     put_key(out, "payload");
-    const struct buf *json = prompts_json(&c->prompts->entries[r->entry]);
-    buf_append(out, json->data, json->size);
+    const struct prompts_entry e = prompts_at(c->prompts, r->entry);
+    buf_append(out, e.json, e.json_bytes);
     if (!record_succeeded(r))
         put_error(out, r);
     buf_putc(out, '}');

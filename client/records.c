@@ -82,7 +82,7 @@ static void show(void *self, const struct record *r, const struct buf *file,
     struct records *s = self;
     if (!r->is_warmup && s->options.images)
         report_html_images_add(s->options.images, file->data, file->size, pixels,
-                               s->options.context.prompts->entries[r->entry].text,
+                               prompts_at(s->options.context.prompts, r->entry).text,
                                clock_seconds(r->end_ns - r->start_ns) * 1000);
 }
 
@@ -112,7 +112,7 @@ static void handle(struct records *s, struct record *r)
 {
     bool is_shown = !r->is_warmup && s->options.images && !s->options.images->is_full;
     const struct answer_source source = {s, fetch, show, is_shown ? NULL : &s->memory};
-    r->isl = s->options.context.prompts->entries[r->entry].isl;
+    r->isl = prompts_at(s->options.context.prompts, r->entry).isl;
     bool is_memorable = answer_judge(r, &source);
     r->is_good = s->options.n_objectives > 0 &&
                  metrics_is_good(r, s->options.objectives, s->options.n_objectives);

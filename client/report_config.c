@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "client/prompts_file.h"
 #include "client/report.h"
+#include "client/sampler.h"
 
 static struct json *put_object(struct json *parent, const char *key)
 {
@@ -93,7 +94,7 @@ static struct json *dataset_of(const struct options *o)
         put_string(set, "format", prompts_format_name((enum prompts_format)o->dataset_format));
     }
     if (options_given(o, "--dataset-sampling-strategy"))
-        put_string(set, "sampling", o->sampling ? "random" : "sequential");
+        put_string(set, "sampling", sampling_name((enum sampling)o->sampling));
     if (options_given(o, "--request-count") || o->n_prompts > 0 || o->n_conversations > 0)
         json_set(set, "entries", json_new_int(o->n_entries));
     if (o->has_seed)

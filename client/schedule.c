@@ -5,9 +5,61 @@
 
 #include "base/clock.h"
 
+#define MOMENTS_PASS 65536 /* moments read between two trims */
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+enum list { DUE, ENTRY, USER, FOLLOWS, N_LISTS };
+
+void schedule_init(struct schedule *s, const char *dir, int64_t n_places)
+{
+    *s = (struct schedule){.n_places = n_places};
+    for (size_t i = 0; i < N_LISTS; i++)
+        s->lists[i].dir = dir;
+}
+
+bool schedule_put(struct schedule *s, int64_t due_ns, uint64_t entry, int64_t user, bool follows,
+                  struct error *err)
+{
+    s->n++;
+    bool ok = spill_append(&s->lists[DUE], &due_ns, sizeof due_ns, err) &&
+              spill_append(&s->lists[ENTRY], &entry, sizeof entry, err);
+    return ok &&
+           (s->n_places == 0 || (spill_append(&s->lists[USER], &user, sizeof user, err) &&
+                                 spill_append(&s->lists[FOLLOWS], &follows, sizeof follows, err)));
+}
+
+bool schedule_done(struct schedule *s, struct error *err)
+{
+    for (size_t i = 0; i < N_LISTS; i++) {
+        if (!spill_done(&s->lists[i], err))
+            return false;
+    }
+    s->due_ns = (const void *)s->lists[DUE].at;
+    s->entry = (const void *)s->lists[ENTRY].at;
+    s->user = s->n_places > 0 ? (const void *)s->lists[USER].at : NULL;
+    s->follows = s->n_places > 0 ? (const void *)s->lists[FOLLOWS].at : NULL;
+    return true;
+}
+
+void schedule_trim(const struct schedule *s)
+{
+    for (size_t i = 0; i < N_LISTS; i++)
+        spill_trim(&s->lists[i]);
+}
+
+void schedule_free(struct schedule *s)
+{
+    for (size_t i = 0; i < N_LISTS; i++)
+        spill_close(&s->lists[i]);
+    *s = (struct schedule){0};
+}
+
+/* ---- fixed ---------------------------------------------------------------------------------- */
+
 struct moment {
     double at_ms;
-    size_t entry;
+    uint64_t entry;
 };
 
 static int by_time(const void *a, const void *b)
@@ -24,64 +76,47 @@ static bool is_within(const struct schedule_window *w, double at_ms)
            (!w->has_end || at_ms <= (double)w->end_ms);
 }
 
-static bool gather(struct moment *moments, size_t *n, const struct prompts *prompts,
+static bool gather(struct spill *moments, const struct prompts *prompts,
                    const struct schedule_window *window, const char *path, struct error *err)
 {
-    for (size_t i = 0; i < prompts->n_entries; i++) {
-        const struct prompts_entry *e = &prompts->entries[i];
-        if (!e->has_timestamp)
+    bool ok = true;
+    size_t seen = 0;
+    for (size_t i = 0; ok && i < prompts->n_entries; i++) {
+        const struct prompts_entry e = prompts_at(prompts, i);
+        const struct moment moment = {e.timestamp_ms, i};
+        if (!e.has_timestamp)
             return fail_field(err, "timestamp",
                               "%s:%zu: no timestamp: --fixed-schedule needs one in each row, in ms",
-                              path, e->line);
-        if (is_within(window, e->timestamp_ms))
-            moments[(*n)++] = (struct moment){e->timestamp_ms, i};
+                              path, e.line);
+        if (is_within(window, e.timestamp_ms))
+            ok = spill_append(moments, &moment, sizeof moment, err);
+        prompts_pass(prompts, &seen, &e);
     }
-    if (*n == 0)
+    if (ok && moments->size == 0)
         return fail_field(err, "--fixed-schedule-start-offset",
                           "%s has no timestamp between --fixed-schedule-start-offset and "
                           "--fixed-schedule-end-offset",
                           path);
-    return true;
+    return ok && spill_done(moments, err);
 }
 
 bool schedule_make(struct schedule *s, const struct prompts *prompts,
-                   const struct schedule_window *window, const char *path, struct error *err)
+                   const struct schedule_window *window, const char *path, const char *dir,
+                   struct error *err)
 {
-    struct moment *moments = xcalloc(prompts->n_entries, sizeof *moments);
-    size_t n = 0;
-    bool ok = gather(moments, &n, prompts, window, path, err);
-    if (ok) {
-        qsort(moments, n, sizeof *moments, by_time);
-        double zero_ms = window->has_start ? (double)window->start_ms : moments[0].at_ms;
-        schedule_reserve(s, n);
-        for (size_t i = 0; i < n; i++) {
-            s->due_ns[i] = (int64_t)round((moments[i].at_ms - zero_ms) * (double)NS_PER_MS);
-            s->entry[i] = moments[i].entry;
-            s->correlation[i] = prompts->entries[s->entry[i]].correlation;
-        }
+    struct spill list = {.dir = dir};
+    bool ok = gather(&list, prompts, window, path, err) &&
+              spill_sort(&list, sizeof(struct moment), by_time, err);
+    const struct moment *moments = (const void *)list.at;
+    double zero_ms = !ok ? 0 : window->has_start ? (double)window->start_ms : moments[0].at_ms;
+    schedule_init(s, dir, 0);
+    for (size_t i = 0; ok && i < list.size / sizeof *moments; i++) {
+        double at_ms = moments[i].at_ms - zero_ms;
+        ok = schedule_put(s, (int64_t)round(at_ms * (double)NS_PER_MS), moments[i].entry, 0, false,
+                          err);
+        if (i % MOMENTS_PASS == 0)
+            spill_trim(&list);
     }
-    free(moments);
-    return ok;
-}
-
-void schedule_reserve(struct schedule *s, size_t n)
-{
-    *s = (struct schedule){.due_ns = xcalloc(n, sizeof *s->due_ns),
-                           .entry = xcalloc(n, sizeof *s->entry),
-                           .follows = xcalloc(n, sizeof *s->follows),
-                           .correlation = xcalloc(n, sizeof *s->correlation),
-                           .names = xcalloc(n, sizeof *s->names),
-                           .n = n};
-}
-
-void schedule_free(struct schedule *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        free(s->names[i]);
-    free(s->due_ns);
-    free(s->entry);
-    free(s->follows);
-    free((void *)s->correlation);
-    free(s->names);
-    *s = (struct schedule){0};
+    spill_close(&list);
+    return ok && schedule_done(s, err);
 }

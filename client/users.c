@@ -8,7 +8,8 @@
 #include "base/clock.h"
 
 struct sessions {
-    size_t *first; /* owned: entries with turn 0, and the end behind them */
+    struct spill list;
+    const uint64_t *first; /* entries with turn 0, and the end behind them */
     size_t n;
 };
 
@@ -26,15 +27,19 @@ struct plan {
     int64_t last_user;
 };
 
-static struct sessions find_sessions(const struct prompts *prompts)
+static bool find_sessions(struct sessions *s, const struct prompts *prompts, struct error *err)
 {
-    struct sessions s = {xcalloc(prompts->n_entries + 1, sizeof *s.first), 0};
-    for (size_t i = 0; i < prompts->n_entries; i++) {
-        if (prompts->entries[i].turn == 0)
-            s.first[s.n++] = i;
+    bool ok = true;
+    const uint64_t end = prompts->n_entries;
+    for (uint64_t i = 0; ok && i < end; i++) {
+        if (prompts_at(prompts, i).turn > 0)
+            continue;
+        s->n++;
+        ok = spill_append(&s->list, &i, sizeof i, err);
     }
-    s.first[s.n] = prompts->n_entries;
-    return s;
+    ok = ok && spill_append(&s->list, &end, sizeof end, err) && spill_done(&s->list, err);
+    s->first = (const void *)s->list.at;
+    return ok;
 }
 
 static size_t turns_of(const struct sessions *s, size_t i) { return s->first[i + 1] - s->first[i]; }
@@ -77,26 +82,25 @@ static void place_first(struct plan *p, struct place *places, int64_t n, size_t 
     places[0] = next_user(p, 0);
 }
 
-void users_plan(struct schedule *s, const struct prompts *prompts, int64_t n_users, double rate_hz,
-                size_t n)
+bool users_plan(struct schedule *s, const struct prompts *prompts, int64_t n_users, double rate_hz,
+                size_t n, const char *dir, struct error *err)
 {
-    struct plan p = {.sessions = find_sessions(prompts)};
+    struct plan p = {.sessions = {.list = {.dir = dir}}};
     struct place *places = xcalloc((size_t)n_users, sizeof *places);
-    place_first(&p, places, n_users, prompts->n_entries);
-    schedule_reserve(s, n);
-    s->n_places = n_users;
-    for (size_t i = 0; i < n; i++) {
+    bool ok = find_sessions(&p.sessions, prompts, err);
+    schedule_init(s, dir, n_users);
+    if (ok)
+        place_first(&p, places, n_users, prompts->n_entries);
+    for (size_t i = 0; ok && i < n; i++) {
         struct place *place = &places[i % (size_t)n_users];
         if (place->n_sent == place->n_turns)
             *place = next_user(&p, 0);
-        if (place->n_sent == 0)
-            s->names[i] = xasprintf("%lld", (long long)place->user);
-        s->due_ns[i] = (int64_t)((double)i / rate_hz * (double)NS_PER_S);
-        s->entry[i] = p.sessions.first[place->session] + place->n_sent;
-        s->follows[i] = place->n_sent > 0;
-        s->correlation[i] = s->follows[i] ? s->correlation[i - (size_t)n_users] : s->names[i];
+        ok = schedule_put(s, (int64_t)((double)i / rate_hz * (double)NS_PER_S),
+                          p.sessions.first[place->session] + place->n_sent, place->user,
+                          place->n_sent > 0, err);
         place->n_sent++;
     }
     free(places);
-    free(p.sessions.first);
+    spill_close(&p.sessions.list);
+    return ok && schedule_done(s, err);
 }

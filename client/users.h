@@ -8,6 +8,6 @@
 
 /* Plan n requests. prompts holds sessions of any lengths; users take them in order. Request i
  * belongs to the same place as request i - n_users, and follows it when it is a later turn of the
- * same user. */
-void users_plan(struct schedule *s, const struct prompts *prompts, int64_t n_users, double rate_hz,
-                size_t n);
+ * same user. dir is where large lists may lie (spill.h). */
+bool users_plan(struct schedule *s, const struct prompts *prompts, int64_t n_users, double rate_hz,
+                size_t n, const char *dir, struct error *err);

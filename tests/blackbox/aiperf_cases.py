@@ -123,6 +123,8 @@ COMBINATIONS = {
                                     kind="mooncake_trace"),
     "random_sampling": Case("--dataset-sampling-strategy", "random", "--random-seed", "4",
                             "--request-count", "7", "--warmup-request-count", "2"),
+    "shuffled": Case("--dataset-sampling-strategy", "shuffle", "--random-seed", "4",
+                     "--request-count", "10", "--warmup-request-count", "2"),
     "pool": Case("--random-seed", "5", "--request-count", "7", kind="random_pool"),
     "pool_of_conversations": Case("--random-seed", "5", "--request-count", "7",
                                   "--num-conversations", "4", kind="random_pool"),

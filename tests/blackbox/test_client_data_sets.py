@@ -205,6 +205,20 @@ def test_rows_are_chosen_at_random_as_aiperf_does(tmp_path):
     assert sent(server) == [stream.choice(rows) for _ in range(9)]
 
 
+def test_rows_are_shuffled_and_none_comes_again_before_all_came(tmp_path):
+    rows = [f"prompt {i}" for i in range(7)]
+    with FakeServer() as server:
+        run = run_rows(server.url, tmp_path, [{"text": t} for t in rows], "--random-seed", "4",
+                       "--dataset-sampling-strategy", "shuffle", "--request-count", "21")
+    assert run.code == 0, run.err
+    rounds = [sent(server)[i:i + 7] for i in (0, 7, 14)]
+    assert all(sorted(r) == rows for r in rounds)
+    assert rounds[0] != rounds[1] and rows not in rounds
+    # what numpy.random.default_rng makes of the seed that AIPerf derives: see the comparison with it
+    assert rounds[0] == [f"prompt {i}" for i in [2, 5, 4, 0, 6, 1, 3]]
+    assert run.json()["input_config"]["datasets"][0]["sampling"] == "shuffle"
+
+
 # ---- made-up prompts ----------------------------------------------------------------------------
 
 def test_lengths_are_those_that_aiperf_draws(tmp_path):
@@ -241,8 +255,8 @@ def test_lengths_are_those_that_aiperf_draws(tmp_path):
     (ROWS, ["--fixed-schedule-end-offset", "1"], "single_turn", "needs --fixed-schedule"),
     (ROWS, ["--fixed-schedule", "--dataset-sampling-strategy", "random"], "single_turn",
      "--dataset-sampling-strategy: does not go with --fixed-schedule"),
-    (ROWS, ["--dataset-sampling-strategy", "shuffle"], "single_turn",
-     "--dataset-sampling-strategy is 'shuffle'"),
+    (ROWS, ["--dataset-sampling-strategy", "sorted"], "single_turn",
+     "--dataset-sampling-strategy is 'sorted'"),
     (ROWS, ["--fixed-schedule", "--request-rate", "5"], "single_turn",
      "--request-rate: does not go with --fixed-schedule"),
     (TRACE, ["--request-rate", "5"], "mooncake_trace", "--no-fixed-schedule leaves them out"),

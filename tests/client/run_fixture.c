@@ -6,7 +6,8 @@ static void init_record(struct run_fixture *f, int i, int64_t start_ms, int64_t 
 {
     struct record *r = &f->records[i];
     r->session = i;
-    r->payload = &f->payload;
+    r->payload = f->payload.data;
+    r->payload_bytes = f->payload.size;
     r->due_ns = (start_ms - 10) * FIXTURE_MS;
     r->start_ns = start_ms * FIXTURE_MS;
     r->end_ns = (start_ms + latency_ms) * FIXTURE_MS;

@@ -45,9 +45,10 @@ static void open_fixture(struct fixture *f, size_t max_pending_bytes)
     f->pipe = open(f->path, O_RDONLY | O_NONBLOCK);
     assert_true(f->pipe >= 0);
     buf_puts(&f->payload, "{}");
-    f->prompts.entries = xcalloc(1, sizeof *f->prompts.entries);
-    f->prompts.n_entries = 1;
-    f->prompts.entries[0].session_id = xstrdup("s");
+    struct draft d = {.text = xstrdup("a"), .session_id = xstrdup("s")};
+    buf_puts(&d.body, "{}");
+    assert_true(prompts_put(&f->prompts, &d, &err) && prompts_done(&f->prompts, &err));
+    draft_free(&d);
     struct records_options options = {.context = {.prompts = &f->prompts, .target = &f->target},
                                       .raw_path = f->path,
                                       .max_pending_bytes = max_pending_bytes,
@@ -59,7 +60,8 @@ static void open_fixture(struct fixture *f, size_t max_pending_bytes)
 static void push(struct fixture *f, enum transfer transfer)
 {
     struct record *r = xcalloc(1, sizeof *r);
-    r->payload = &f->payload;
+    r->payload = f->payload.data;
+    r->payload_bytes = f->payload.size;
     r->transfer = transfer;
     r->status = 200;
     memset(buf_reserve(&r->body, BODY), 'x', BODY);

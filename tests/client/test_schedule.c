@@ -11,20 +11,28 @@
 
 #include <cmocka.h>
 
-#include <string.h>
+#include <stdlib.h>
 
 #define MS 1000000
+
+static void put_row(struct prompts *p, struct draft *d)
+{
+    d->text = xstrdup("a");
+    d->session_id = xstrdup("s");
+    assert_true(prompts_put(p, d, NULL));
+    draft_free(d);
+}
 
 /* A data set whose rows have these timestamps; below -1e15: none. */
 static struct prompts make_rows(const double *times_ms, size_t n)
 {
     struct prompts p = {0};
     for (size_t i = 0; i < n; i++) {
-        struct prompts_entry *e = prompts_add(&p, NULL);
-        e->has_timestamp = times_ms[i] > -1e15;
-        e->timestamp_ms = times_ms[i];
-        e->line = i + 1;
+        struct draft d = {
+            .has_timestamp = times_ms[i] > -1e15, .timestamp_ms = times_ms[i], .line = i + 1};
+        put_row(&p, &d);
     }
+    assert_true(prompts_done(&p, NULL));
     return p;
 }
 
@@ -35,9 +43,9 @@ static void rows_are_ordered_by_time_then_as_they_stand(void **state)
     struct prompts p = make_rows(times, 4);
     struct schedule_window all = {0};
     struct schedule s = {0};
-    assert_true(schedule_make(&s, &p, &all, "f", NULL));
+    assert_true(schedule_make(&s, &p, &all, "f", NULL, NULL));
     assert_int_equal(s.n, 4);
-    const size_t entries[] = {1, 3, 0, 2};
+    const uint64_t entries[] = {1, 3, 0, 2};
     const int64_t due_ns[] = {0, 10500000, 40 * MS, 40 * MS};
     assert_memory_equal(s.entry, entries, sizeof entries);
     assert_memory_equal(s.due_ns, due_ns, sizeof due_ns);
@@ -52,8 +60,8 @@ static void both_ends_of_the_window_belong_to_it(void **state)
     struct prompts p = make_rows(times, 4);
     struct schedule_window window = {true, true, 10, 20};
     struct schedule s = {0};
-    assert_true(schedule_make(&s, &p, &window, "f", NULL));
-    const size_t entries[] = {1, 2};
+    assert_true(schedule_make(&s, &p, &window, "f", NULL, NULL));
+    const uint64_t entries[] = {1, 2};
     const int64_t due_ns[] = {0, 10 * MS};
     assert_int_equal(s.n, 2);
     assert_memory_equal(s.entry, entries, sizeof entries);
@@ -70,11 +78,35 @@ static void a_row_without_time_is_named(void **state)
     struct schedule_window all = {0};
     struct schedule s = {0};
     struct error err = {0};
-    assert_false(schedule_make(&s, &p, &all, "rows.jsonl", &err));
+    assert_false(schedule_make(&s, &p, &all, "rows.jsonl", NULL, &err));
     assert_int_equal(err.code, ERR_INVALID);
     assert_string_equal(err.text, "rows.jsonl:2: no timestamp: --fixed-schedule needs one in each "
                                   "row, in ms");
     prompts_free(&p);
+}
+
+/* Rows that fill files, in the order of the last digits of their times. */
+static void many_rows_are_ordered_in_files(void **state)
+{
+    (void)state;
+    const size_t n = 300000;
+    double *times = xcalloc(n, sizeof *times);
+    struct schedule_window all = {0};
+    struct schedule s = {0};
+    for (size_t i = 0; i < n; i++)
+        times[i] = (double)((i * 7919) % n / 2); /* pairs of one moment */
+    struct prompts p = make_rows(times, n);
+    assert_true(schedule_make(&s, &p, &all, "f", "/tmp", NULL));
+    assert_int_equal(s.n, n);
+    assert_true(s.lists[0].has_file);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(s.due_ns[i], (int64_t)(i / 2) * MS);
+        assert_int_equal((int64_t)times[s.entry[i]], i / 2);
+        assert_true(i % 2 == 0 || s.entry[i] > s.entry[i - 1]);
+    }
+    schedule_free(&s);
+    prompts_free(&p);
+    free(times);
 }
 
 static void arrivals_replay_the_times_and_then_the_last(void **state)
@@ -95,28 +127,26 @@ static void users_have_places_and_follow_themselves(void **state)
     (void)state;
     struct prompts p = {0};
     struct schedule s = {0};
-    for (size_t i = 0; i < 30; i++)
-        prompts_add(&p, NULL)->turn = i % 3;
-    users_plan(&s, &p, 4, 1000, 20);
+    for (size_t i = 0; i < 30; i++) {
+        struct draft d = {.turn = i % 3};
+        put_row(&p, &d);
+    }
+    assert_true(prompts_done(&p, NULL));
+    assert_true(users_plan(&s, &p, 4, 1000, 20, NULL, NULL));
     assert_int_equal(s.n_places, 4);
     for (size_t i = 0; i < s.n; i++) {
         assert_int_equal(s.due_ns[i], (int64_t)i * MS);
-        bool is_first = p.entries[s.entry[i]].turn == 0;
+        bool is_first = prompts_at(&p, s.entry[i]).turn == 0;
         assert_int_equal(s.follows[i], !is_first);
         if (is_first)
             continue;
-        assert_string_equal(s.correlation[i], s.correlation[i - 4]);
+        assert_int_equal(s.user[i], s.user[i - 4]);
         assert_int_equal(s.entry[i], s.entry[i - 4] + 1);
     }
     /* user 5 is new at the start; the others are in the middle of their sessions */
-    assert_string_equal(s.correlation[0], "5");
-    const char *const first[] = {"2", "3", "4"};
-    for (size_t i = 0; i < 3; i++) {
-        bool found = false;
-        for (size_t k = 1; k < 4; k++)
-            found = found || strcmp(s.correlation[k], first[i]) == 0;
-        assert_true(found);
-    }
+    assert_int_equal(s.user[0], 5);
+    for (int64_t user = 2; user <= 4; user++)
+        assert_true(s.user[1] == user || s.user[2] == user || s.user[3] == user);
     schedule_free(&s);
     prompts_free(&p);
 }
@@ -127,6 +157,7 @@ int main(void)
         cmocka_unit_test(rows_are_ordered_by_time_then_as_they_stand),
         cmocka_unit_test(both_ends_of_the_window_belong_to_it),
         cmocka_unit_test(a_row_without_time_is_named),
+        cmocka_unit_test(many_rows_are_ordered_in_files),
         cmocka_unit_test(arrivals_replay_the_times_and_then_the_last),
         cmocka_unit_test(users_have_places_and_follow_themselves),
     };

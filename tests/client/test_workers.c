@@ -54,7 +54,8 @@ static void send(struct fixture *f, int64_t session)
 {
     struct record *r = xcalloc(1, sizeof *r);
     r->session = session;
-    r->payload = &f->payload;
+    r->payload = f->payload.data;
+    r->payload_bytes = f->payload.size;
     f->t.start(f->t.self, r);
 }
 
@@ -114,7 +115,8 @@ static void canceled_requests_come_back(void **state)
                  &(struct loopback_options){.delay_ns = 3600 * NS_PER_S, .answer_bytes = 10});
     for (int i = 0; i < 8; i++) {
         sent[i] = xcalloc(1, sizeof *sent[i]);
-        sent[i]->payload = &f.payload;
+        sent[i]->payload = f.payload.data;
+        sent[i]->payload_bytes = f.payload.size;
         f.t.start(f.t.self, sent[i]);
     }
     for (int i = 0; i < 8; i++)
