@@ -108,7 +108,7 @@ def main():
     shadow, build_dir = options.work / "tree", options.work / "build"
     make_shadow(options.root, shadow)
     configure = ["cmake", "-S", str(shadow), "-B", str(build_dir), "-G", "Ninja"]
-    configure += ["-DCMAKE_BUILD_TYPE=Release", "-DCUDA_PTX_ARCHS=90"]
+    configure += ["-DCMAKE_BUILD_TYPE=Release", "-DCUDA_PTX_ARCHS=80;90"]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     chosen = [m for m in MUTANTS if re.search(options.only, m.name)]
     has_ptx = PROGRAMS["ptx"] in (build_dir / "build.ninja").read_text()  # only with nvcc

@@ -4,7 +4,8 @@
 #   cuda_ptx_kernels(NAME SOURCES a.cu...)      interface libraries NAME_on_ptx_80, ...: nvcc's host
 #       objects and, per architecture, its PTX as C. Device code is never assembled here (that is
 #       the static budget's business), so this takes seconds.
-set(CUDA_PTX_ARCHS 80 90 120 CACHE STRING "Compute capabilities whose PTX is run")
+set(CUDA_PTX_ARCHS 80 90 120 CACHE STRING
+    "Compute capabilities whose PTX is run, two at least: nvcc names the files by them then")
 find_program(PYTHON3 python3 REQUIRED)
 file(GLOB CUDA_PTX_TRANSLATOR CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.py)
 
