@@ -2,7 +2,8 @@
  *
  * Reading: the chunks are checked one by one, order and CRC, down to IEND. The pixels are then
  * inflated by libdeflate into exactly the bytes that the header announces, so that a bomb fails
- * without growing and the checksum of the stream is verified, which stb leaves out. stb is handed a
+ * without growing and the checksum of the stream is verified, which stb leaves out. Rows of whole
+ * bytes, which is what image generators write, are read by png_rows.c. For the rest stb is handed a
  * plain PNG made of the header, a palette filled up to 256 colours (stb would read on behind a
  * short one), the transparency and the pixels in stored blocks: it undoes filters, interlace, bit
  * depths and palettes, and never meets a stranger's compressed stream. */
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "image/formats.h"
+#include "image/png_rows.h"
 #include "image/stb.h"
 
 #define CHUNK_EXTRA 12 /* length, type and CRC around a chunk's data */
@@ -204,38 +206,52 @@ static uint8_t *put_chunk(uint8_t *out, const char *type, const void *data, size
     return out + 8 + size;
 }
 
-/* Inflate and verify the pixels, and store them uncompressed in place of the stream. */
-static bool restore_pixels(struct chunks *c, uint64_t raw_size, struct error *err)
+/* Inflate and verify the pixels: raw_size bytes from malloc, or NULL. */
+static uint8_t *inflate_pixels(const struct chunks *c, uint64_t raw_size, struct error *err)
 {
-    if (raw_size == 0 || raw_size > INT_MAX / 2)
-        return fail(err, ERR_INVALID, "png file with %llu bytes of pixels: at most %d",
-                    (unsigned long long)raw_size, INT_MAX / 2);
+    if (raw_size == 0 || raw_size > INT_MAX / 2) {
+        fail(err, ERR_INVALID, "png file with %llu bytes of pixels: at most %d",
+             (unsigned long long)raw_size, INT_MAX / 2);
+        return NULL;
+    }
     struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
-    struct libdeflate_compressor *storer = libdeflate_alloc_compressor(0);
-    size_t bound = libdeflate_zlib_compress_bound(storer, raw_size); /* NULL will do */
-    uint8_t *raw = malloc(raw_size), *stored = malloc(bound);
+    uint8_t *raw = malloc(raw_size);
     bool done = false;
-    if (!inflater || !storer || !raw || !stored) {
+    if (!inflater || !raw)
         fail(err, ERR_MEMORY, "no memory for the %llu bytes of pixels in a png file",
              (unsigned long long)raw_size);
-    } else if (libdeflate_zlib_decompress(inflater, c->zlib, c->zlib_size, raw, raw_size, NULL) !=
-               LIBDEFLATE_SUCCESS) {
+    else if (libdeflate_zlib_decompress(inflater, c->zlib, c->zlib_size, raw, raw_size, NULL) !=
+             LIBDEFLATE_SUCCESS)
         fail(err, ERR_INVALID, "damaged png file: the pixels don't inflate to %llu bytes",
              (unsigned long long)raw_size);
-    } else {
+    else
+        done = true;
+    if (inflater)
+        libdeflate_free_decompressor(inflater);
+    if (!done) {
+        free(raw);
+        raw = NULL;
+    }
+    return raw;
+}
+
+/* Put the pixels, uncompressed, in place of the stream. */
+static bool store_pixels(struct chunks *c, const uint8_t *raw, size_t raw_size, struct error *err)
+{
+    struct libdeflate_compressor *storer = libdeflate_alloc_compressor(0);
+    size_t bound = libdeflate_zlib_compress_bound(storer, raw_size); /* NULL will do */
+    uint8_t *stored = malloc(bound);
+    bool has_memory = storer && stored;
+    if (has_memory) {
         free(c->zlib);
         c->zlib_size = libdeflate_zlib_compress(storer, raw, raw_size, stored, bound);
         c->zlib = stored;
-        stored = NULL;
-        done = true;
+    } else {
+        free(stored);
     }
-    free(raw);
-    free(stored);
     if (storer)
         libdeflate_free_compressor(storer);
-    if (inflater)
-        libdeflate_free_decompressor(inflater);
-    return done;
+    return has_memory || fail(err, ERR_MEMORY, "no memory for the pixels of a png file");
 }
 
 /* Write the plain PNG for stb: from malloc, or NULL when memory is out. */
@@ -261,24 +277,48 @@ static uint8_t *plain_png(const uint8_t *bytes, const struct header *h, const st
     return file;
 }
 
+static bool decode_by_stb(struct image *out, const uint8_t *bytes, const struct header *h,
+                          struct chunks *c, const uint8_t *raw, struct error *err)
+{
+    size_t size = 0;
+    if (!store_pixels(c, raw, filtered_size(h), err))
+        return false;
+    uint8_t *plain = plain_png(bytes, h, c, &size);
+    bool done = plain ? stb_decode(out, "png", plain, size, err)
+                      : fail(err, ERR_MEMORY, "no memory for the pixels of a png file");
+    free(plain);
+    return done;
+}
+
+/* What image generators write: 8 bits a sample, no palette, no interlace. */
+static bool decode_rows(struct image *out, const struct header *h, uint8_t *raw, struct error *err)
+{
+    out->rgb = malloc((size_t)h->width_px * h->height_px * 3);
+    if (!out->rgb)
+        return fail(err, ERR_MEMORY, "no memory for the pixels of a png file");
+    if (png_read_rows(out, raw, n_channels(h->color), err))
+        return true;
+    free(out->rgb);
+    out->rgb = NULL;
+    return false;
+}
+
 bool png_decode(struct image *out, const uint8_t *bytes, size_t size, struct error *err)
 {
     struct header h = {0};
     if (!read_header(&h, bytes, size, err))
         return false;
     struct chunks chunks = {.zlib = malloc(size)};
-    uint8_t *plain = NULL;
-    size_t plain_size = 0;
-    bool done = false;
     if (!chunks.zlib)
-        fail(err, ERR_MEMORY, "no memory for a png file of %zu bytes", size);
-    else if (read_chunks(&chunks, &h, bytes, size, err) &&
-             restore_pixels(&chunks, filtered_size(&h), err)) {
-        plain = plain_png(bytes, &h, &chunks, &plain_size);
-        done = plain ? stb_decode(out, "png", plain, plain_size, err)
-                     : fail(err, ERR_MEMORY, "no memory for the pixels of a png file");
-    }
-    free(plain);
+        return fail(err, ERR_MEMORY, "no memory for a png file of %zu bytes", size);
+    uint8_t *raw = NULL;
+    if (read_chunks(&chunks, &h, bytes, size, err))
+        raw = inflate_pixels(&chunks, filtered_size(&h), err);
+    bool is_simple =
+        h.bits == 8 && h.color != PALETTE && !h.is_interlaced && chunks.alpha_size == 0;
+    bool done = raw && (is_simple ? decode_rows(out, &h, raw, err)
+                                  : decode_by_stb(out, bytes, &h, &chunks, raw, err));
+    free(raw);
     free(chunks.zlib);
     return done;
 }
