@@ -168,11 +168,8 @@ static bool depends_on_bytes_alone(const struct record *r, const struct json *tr
 static bool judge_body(struct record *r, const struct answer_source *source)
 {
     struct error err = {0};
-    if (source->memory && answer_memory_recall(source->memory, r)) {
-        r->stages = stages_read(r->server_timing, NULL);
-        return false;
-    }
-    struct json *tree = json_parse(r->body.data ? r->body.data : "", r->body.size, &err);
+    const struct buf *body = record_body(r);
+    struct json *tree = json_parse(body->data ? body->data : "", body->size, &err);
     if (!tree || json_type(tree) != JSON_OBJECT || !json_first(tree)) {
         set_error(r, 0, "InvalidInferenceResultError", "the answer has no usable content: %s",
                   tree ? "not a JSON object with fields" : err.text);
@@ -201,6 +198,12 @@ static bool judge_body(struct record *r, const struct answer_source *source)
     bool may_be_kept = depends_on_bytes_alone(r, tree);
     json_free(tree);
     return may_be_kept;
+}
+
+void answer_recall(struct record *r)
+{
+    answer_memory_recall(r);
+    r->stages = stages_read(r->server_timing, NULL);
 }
 
 bool answer_judge(struct record *r, const struct answer_source *source)

@@ -20,8 +20,6 @@ struct answer_source {
     /* Look at a picture that decoded, the file and its pixels. NULL: nobody wants to. */
     void (*show)(void *self, const struct record *r, const struct buf *file,
                  const struct image *pixels);
-    /* Answers judged before, or NULL; show is not called for those. */
-    const struct answer_memory *memory;
 };
 
 /* Fill error, n_returned, n_decoded, images, digests and stages of a record whose transfer has
@@ -43,3 +41,6 @@ struct answer_source {
  * Returns true when the verdict is worth remembering: a success, judged anew from the bytes of the
  * body alone. */
 bool answer_judge(struct record *r, const struct answer_source *source);
+
+/* The same for a record with a known answer (answer_memory_recognise), without looking at it. */
+void answer_recall(struct record *r);

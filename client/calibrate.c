@@ -34,7 +34,7 @@ struct probe {
 static struct record *make_record(void *self, int64_t session)
 {
     struct probe *p = self;
-    struct record *r = xcalloc(1, sizeof *r);
+    struct record *r = records_new(p->records);
     r->session = session;
     const struct prompts_entry e = prompts_at(&p->prompts, 0);
     r->payload = e.body;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/answer_memory.h"
 #include "client/http_exchange.h"
 
 #define N_EVENTS 256
@@ -201,6 +202,7 @@ static void start(void *self, struct record *r)
 static void detach(struct http *h, struct exchange *x)
 {
     exchange_forget_drop(x);
+    answer_same_end(x->record);
     curl_multi_remove_handle(h->multi, x->easy);
     x->record->transport = NULL;
     x->record = NULL;

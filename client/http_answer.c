@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "client/answer_memory.h"
 
 /* A new answer begins (after a redirect or "100 Continue" there may be several). */
 static void read_status_line(struct record *r, const char *line, size_t size)
@@ -23,6 +24,8 @@ static void read_status_line(struct record *r, const char *line, size_t size)
     r->server_timing = NULL;
     r->reason = xstrndup(reason, (size_t)(end - reason));
     r->content_type = NULL;
+    r->expected_bytes = 0;
+    answer_forget(r);
     buf_clear(&r->body);
 }
 
@@ -41,16 +44,14 @@ static void keep_value(char **field, const char *from, const char *end)
     *field = copy_value(from, end);
 }
 
-/* Room at once: no growing while the body arrives. */
-static void reserve_body(struct record *r, const char *from, const char *end)
+static size_t read_length(const char *from, const char *end)
 {
-    uint64_t length = 0;
+    size_t length = 0;
     while (from < end && (*from == ' ' || *from == '\t'))
         from++;
     for (; from < end && *from >= '0' && *from <= '9' && length <= HTTP_MAX_BODY; from++)
-        length = length * 10 + (uint64_t)(*from - '0');
-    if (length > 0 && length <= HTTP_MAX_BODY)
-        buf_reserve(&r->body, (size_t)length + 1);
+        length = length * 10 + (size_t)(*from - '0');
+    return length <= HTTP_MAX_BODY ? length : 0;
 }
 
 /* Lengths first: most header lines are none of ours. */
@@ -75,5 +76,5 @@ void http_answer_line(struct record *r, const char *line, size_t size)
     else if (IS_NAMED("server-timing"))
         keep_value(&r->server_timing, colon + 1, end);
     else if (IS_NAMED("content-length"))
-        reserve_body(r, colon + 1, end);
+        r->expected_bytes = read_length(colon + 1, end);
 }

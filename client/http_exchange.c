@@ -4,9 +4,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "client/answer_memory.h"
 
 #define MAX_REDIRECTS 10L
-#define READ_BYTES 102400L /* at once: pictures are large, and each reading costs a call */
+/* Read at once: pictures are large, and each reading costs a call; but the library allocates as
+ * much for each request, which small answers need not pay for. */
+#define READ_BYTES 102400L
+#define READ_BYTES_SMALL 16384L
 
 /* ---- callbacks: stamps and bytes ------------------------------------------------------------ */
 
@@ -68,7 +72,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *self)
     struct exchange *x = self;
     struct record *r = x->record;
     r->end_ns = clock_now_ns();
-    if (r->body.size == 0)
+    bool is_first = r->body.size == 0 && r->n_same == 0;
+    if (is_first)
         r->first_ns = r->end_ns;
     if (r->body.size + size > HTTP_MAX_BODY) {
         x->is_oversized = true;
@@ -76,6 +81,11 @@ static size_t on_body(char *data, size_t one, size_t size, void *self)
     }
     r->n_chunks_received++;
     r->bytes_received += (int64_t)size;
+    bool is_good = r->memory && r->status >= 200 && r->status <= 299;
+    if (is_good && answer_same_bytes(r, data, size))
+        return size;
+    if (is_first) /* room at once: no growing while it arrives */
+        buf_reserve(&r->body, r->expected_bytes);
     buf_append(&r->body, data, size);
     return size;
 }
@@ -173,10 +183,10 @@ struct exchange *exchange_new(const struct request_target *target,
     x->easy = easy;
     x->target = target;
     x->drops = drops;
+    x->n_received = INT64_MAX; /* not known: be ready for a large one */
     exchange_set_common(easy, target->urls[0], &target->connect, options->timeout_ms);
     set_url(x, target->urls[0]);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, READ_BYTES);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
@@ -203,6 +213,15 @@ void exchange_free(struct exchange *x)
     free(x);
 }
 
+/* The next answer is likely to be as large as the last. */
+static void set_read_size(struct exchange *x)
+{
+    long wanted = x->n_received > READ_BYTES_SMALL ? READ_BYTES : READ_BYTES_SMALL;
+    if (wanted != x->read_bytes)
+        curl_easy_setopt(x->easy, CURLOPT_BUFFERSIZE, wanted);
+    x->read_bytes = wanted;
+}
+
 void exchange_prepare(struct exchange *x, struct record *r)
 {
     x->record = r;
@@ -210,6 +229,7 @@ void exchange_prepare(struct exchange *x, struct record *r)
     x->is_oversized = x->is_broken = false;
     if (x->url != x->target->urls[r->url])
         set_url(x, x->target->urls[r->url]);
+    set_read_size(x);
     set_headers(x);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload_bytes);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload); /* not copied */
@@ -281,6 +301,7 @@ void exchange_finish(struct exchange *x, CURLcode code)
 {
     struct record *r = x->record;
     long version = 0;
+    x->n_received = r->bytes_received;
     curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
     r->transfer = classify(code, x);
     if (code == CURLE_OK && x->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0) {

@@ -23,7 +23,9 @@ struct exchange {
     struct curl_slist *headers;          /* owned array of nodes; texts are in header_text */
     size_t n_headers;                    /* room in that array */
     struct buf header_text;
-    curl_off_t n_sent; /* of the body */
+    curl_off_t n_sent;  /* of the body */
+    int64_t n_received; /* of the last answer's */
+    long read_bytes;    /* set in easy: room for bytes read at once */
     bool is_oversized;
     bool is_broken; /* the connection broke after the request was sent, before any answer */
     struct exchange_drops *drops; /* owned by the transport */

@@ -97,7 +97,7 @@ static struct record *make_record(void *self, int64_t i)
 {
     struct run *run = self;
     const struct schedule *schedule = &run->data.schedule;
-    struct record *r = xcalloc(1, sizeof *r);
+    struct record *r = records_new(run->records);
     bool is_scheduled = schedule->n > 0 && !run->report.phases[run->phase].is_warmup;
     r->entry = is_scheduled ? schedule->entry[i] : sampler_next(&run->sampler);
     const struct prompts_entry e = prompts_at(&run->data.prompts, r->entry);

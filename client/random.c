@@ -1,5 +1,6 @@
 #include "client/random.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,9 +167,14 @@ void random_init(struct random *r, int64_t seed, const char *purpose)
 
 static void system_bytes(void *to, size_t size)
 {
-    if (getrandom(to, size, 0) != (ssize_t)size) { /* never short for so few bytes */
-        fputs("the system gives no random bytes\n", stderr);
-        abort();
+    size_t n = 0;
+    while (n < size) { /* more than 256 bytes may come in pieces */
+        ssize_t got = getrandom((char *)to + n, size - n, 0);
+        if (got < 0 && errno != EINTR) {
+            fputs("the system gives no random bytes\n", stderr);
+            abort();
+        }
+        n += got > 0 ? (size_t)got : 0;
     }
 }
 
@@ -182,7 +188,7 @@ int64_t random_system_seed(void)
 /* Bytes are fetched for many at a time: a call of the system for each costs more than the rest. */
 void random_uuid(char out[UUID_SIZE])
 {
-    static _Thread_local uint8_t stock[16][16]; /* 256 bytes surely come in one piece */
+    static _Thread_local uint8_t stock[128][16];
     static _Thread_local size_t n_left;
     if (n_left == 0) {
         n_left = sizeof stock / sizeof stock[0];

@@ -93,9 +93,14 @@ struct record {
     char *server_timing;             /* owned: the header, or NULL */
     char *server_build;              /* owned: the Server header, or NULL */
     char *served_model;              /* owned: as the answer names it, or NULL */
-    struct buf body;                 /* the answer */
-    struct record_image *images;     /* owned, n_returned of them */
-    uint8_t (*digests)[SHA256_SIZE]; /* owned, of their files */
+    size_t expected_bytes;           /* Content-Length of the answer; 0: not told */
+    struct answer_memory *memory;    /* known answers (answer_memory.h), or NULL; not owned */
+    struct answer_known *known;      /* held: the answer is, or begins, like this one; or NULL */
+    size_t n_same;                   /* so many bytes of it, while it arrives */
+    bool is_recalled;                /* images and digests are those of known */
+    struct buf body;                 /* the answer, when it is not known */
+    struct record_image *images;     /* n_returned of them; owned unless is_recalled */
+    uint8_t (*digests)[SHA256_SIZE]; /* of their files; owned likewise */
     void *transport;                 /* the transport's own state while in flight */
     size_t slot;                     /* where load keeps it while in flight */
     int worker;                      /* whose it is (workers.h) or RECORD_NO_WORKER */
@@ -126,5 +131,12 @@ static inline bool record_was_dropped(const struct record *r)
     return r->transfer == TRANSFER_DROPPED;
 }
 
+/* The bytes of the answer. */
+const struct buf *record_body(const struct record *r);
+
+/* Free what judging added. */
+void record_free_verdict(struct record *r);
+/* Free the rest too and begin anew, as a record of zeros; memory for a small answer stays. */
+void record_reset(struct record *r);
 /* Free a record and all it owns; NULL is fine. */
 void record_free(struct record *r);

@@ -8,15 +8,36 @@
 
 #define MAX_EXACT 9e15 /* every integer below is a double */
 
+/* These lines are written for every request, so that their parts are put together here and not by
+ * printf. Append a, text and b; both ends have sizes known to the compiler. */
+static inline void put_between(struct buf *out, const char *a, size_t n_a, const char *text,
+                               const char *b, size_t n_b)
+{
+    size_t n = strlen(text);
+    char *to = buf_reserve(out, n_a + n + n_b);
+    memcpy(to, a, n_a);
+    memcpy(to + n_a, text, n);
+    memcpy(to + n_a + n, b, n_b);
+    to[n_a + n + n_b] = '\0';
+    out->size += n_a + n + n_b;
+}
+#define PUT_BETWEEN(out, a, text, b) put_between(out, a, sizeof(a) - 1, text, b, sizeof(b) - 1)
+
 /* Append `"key":` with a comma in front unless an object was just opened. Keys need no escapes. */
 static void put_key(struct buf *out, const char *key)
 {
     bool is_first = out->size == 0 || out->data[out->size - 1] == '{';
-    if (!is_first)
-        buf_putc(out, ',');
-    buf_putc(out, '"');
-    buf_puts(out, key);
-    buf_append(out, "\":", 2);
+    if (is_first)
+        PUT_BETWEEN(out, "\"", key, "\":");
+    else
+        PUT_BETWEEN(out, ",\"", key, "\":");
+}
+
+/* A text of ours, which needs no escapes. */
+static void put_plain(struct buf *out, const char *key, const char *text)
+{
+    put_key(out, key);
+    PUT_BETWEEN(out, "\"", text, "\"");
 }
 
 static void put_string(struct buf *out, const char *key, const char *text)
@@ -50,7 +71,7 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
     put_key(out, "metadata");
     buf_putc(out, '{');
     put_int(out, "session_num", r->session);
-    put_string(out, "x_request_id", r->request_id);
+    put_plain(out, "x_request_id", r->request_id);
     put_string(out, "x_correlation_id", record_correlation(r));
     put_string(out, "conversation_id", e.session_id);
     put_int(out, "turn_index", (int64_t)e.turn);
@@ -58,14 +79,14 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
     put_time(out, "request_start_ns", r->start_ns, c);
     put_time(out, "request_ack_ns", r->ack_ns, c);
     put_time(out, "request_end_ns", r->end_ns, c);
-    put_string(out, "worker_id", c->worker_id);
-    put_string(out, "record_processor_id", c->processor_id);
-    put_string(out, "benchmark_phase", phase);
+    put_plain(out, "worker_id", c->worker_id);
+    put_plain(out, "record_processor_id", c->processor_id);
+    put_plain(out, "benchmark_phase", phase);
     put_int(out, "phase_index", r->phase);
     if (!r->is_warmup)
         put_int(out, "profiling_index", 0);
-    put_string(out, "phase_name", phase);
-    put_string(out, "phase_kind", phase);
+    put_plain(out, "phase_name", phase);
+    put_plain(out, "phase_kind", phase);
     bool is_ours = record_was_canceled(r) || record_was_dropped(r);
     put_bool(out, "was_cancelled", is_ours);
     if (is_ours)
@@ -80,15 +101,14 @@ static void put_metric(struct buf *out, const char *tag, const char *unit, doubl
                        bool is_integer)
 {
     put_key(out, tag);
-    buf_puts(out, "{\"value\":");
+    buf_append(out, "{\"value\":", 9);
     if (is_integer && fabs(value) < MAX_EXACT)
         buf_put_int(out, (int64_t)nearbyint(value));
     else if (is_integer)
         buf_printf(out, "%.0f", value);
     else
         json_print_double(out, value);
-    put_string(out, "unit", unit);
-    buf_putc(out, '}');
+    PUT_BETWEEN(out, ",\"unit\":\"", unit, "\"}");
 }
 
 static void put_metrics(struct buf *out, const struct record *r, const struct record_context *c)
@@ -129,7 +149,7 @@ static void put_images(struct buf *out, const struct record *r)
         buf_puts(out, i ? ",{" : "{");
         put_bool(out, "decoded", image->format != NULL);
         if (image->format) {
-            put_string(out, "format", image->format);
+            put_plain(out, "format", image->format);
             put_int(out, "width", image->width_px);
             put_int(out, "height", image->height_px);
         }
@@ -190,7 +210,8 @@ static void put_headers(struct buf *out, const struct record *r, const struct re
  * none; scripts that read pictures out of responses[] should not stumble over them. */
 static bool has_response(const struct record *r)
 {
-    return r->transfer == TRANSFER_DONE && r->status >= 200 && r->status <= 299 && r->body.size > 0;
+    return r->transfer == TRANSFER_DONE && r->status >= 200 && r->status <= 299 &&
+           record_body(r)->size > 0;
 }
 
 void record_print_raw(struct buf *out, const struct record *r, const struct record_context *c)
@@ -207,7 +228,7 @@ void record_print_raw(struct buf *out, const struct record *r, const struct reco
         buf_putc(out, '{');
         put_int(out, "perf_ns", r->end_ns);
         put_key(out, "text");
-        json_print_string(out, r->body.data, r->body.size);
+        json_print_string(out, record_body(r)->data, record_body(r)->size);
         if (r->content_type) {
             size_t n = strcspn(r->content_type, ";"); /* the type without parameters */
             put_key(out, "content_type");

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,29 +10,28 @@
 
 #include "base/clock.h"
 #include "client/answer.h"
+#include "client/answer_memory.h"
 #include "client/http.h"
+#include "client/judges.h"
 #include "client/live.h"
+#include "client/records_queue.h"
 #include "client/report_html_images.h"
 #include "client/trace.h"
 
 /* After so many at once, let others come together for a while: waking up for each of them would
  * cost the thread that sends more than judging costs this one. */
 #define GATHER_LEAST 4
-#define GATHER_NS (2 * NS_PER_MS)
+#define GATHER_NS NS_PER_MS
 #define NICE 10
+#define LARGE_BODY ((size_t)32 << 10) /* worth more than one thread */
+#define TOGETHER_MAX 16
+#define JUDGES_MAX 4
 #define FLUSH_NS (100 * NS_PER_MS)
 #define FILE_BUFFER ((size_t)64 << 10)
-#define SMALL_PARTS ((size_t)512)         /* header values of a record and what malloc adds */
 #define RELEASE_BYTES ((size_t)256 << 10) /* room is given back in pieces of at least that */
 
 struct records {
-    pthread_mutex_t lock; /* guards the queue */
-    pthread_cond_t has_work;
-    struct record *first, *last; /* the queue: ended, not judged */
-    size_t pending_bytes;        /* of the queue and of the record at work */
-    size_t n_pending;            /* likewise */
-    bool is_starved;             /* records_has_room said no; on_room is owed */
-    bool is_closing;
+    struct records_queue queue;
 
     /* owned by the thread while it runs */
     pthread_t thread;
@@ -43,7 +43,12 @@ struct records {
     int64_t flushed_ns;
     bool is_flushed;
     struct error write_error;
-    struct answer_memory memory;
+    struct answer_memory *memory;
+    bool has_memories;
+    struct judges *judges;
+    struct record *together[TOGETHER_MAX]; /* to be judged at once: ended one after the other */
+    bool is_memorable[TOGETHER_MAX];       /* what judging them returned */
+    size_t n_together;
     struct kept *kept;
     struct record **all; /* owned list of pointers into kept, made by records_all */
 
@@ -76,14 +81,22 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
     return ok;
 }
 
+static const char *prompt_of(const struct records *s, const struct record *r)
+{
+    return prompts_at(s->options.context.prompts, r->entry).text;
+}
+
+static double latency_ms(const struct record *r)
+{
+    return clock_seconds(r->end_ns - r->start_ns) * 1000;
+}
+
 static void show(void *self, const struct record *r, const struct buf *file,
                  const struct image *pixels)
 {
     struct records *s = self;
-    if (!r->is_warmup && s->options.images)
-        report_html_images_add(s->options.images, file->data, file->size, pixels,
-                               prompts_at(s->options.context.prompts, r->entry).text,
-                               clock_seconds(r->end_ns - r->start_ns) * 1000);
+    report_html_images_add(s->options.images, file->data, file->size, pixels, prompt_of(s, r),
+                           latency_ms(r));
 }
 
 /* ---- one record ----------------------------------------------------------------------------- */
@@ -108,12 +121,32 @@ static void keep_first(char **kept, char **text)
     *text = NULL;
 }
 
-static void handle(struct records *s, struct record *r)
+static bool is_shown(const struct records *s, const struct record *r)
 {
-    bool is_shown = !r->is_warmup && s->options.images && !s->options.images->is_full;
-    const struct answer_source source = {s, fetch, show, is_shown ? NULL : &s->memory};
+    return !r->is_warmup && s->options.images && !s->options.images->is_full;
+}
+
+/* Take the verdict, and the gallery's pictures, of an equal answer; false: there is none that has
+ * both. */
+static bool recall(struct records *s, struct record *r)
+{
+    if (r->transfer != TRANSFER_DONE || r->status < 200 || r->status > 299 ||
+        !answer_memory_recognise(s->memory, r))
+        return false;
+    const struct answer_known *known = r->known;
+    if (is_shown(s, r) && known->n_shown < known->n_images)
+        return false; /* judged when nobody wanted to see it */
+    for (size_t i = 0; i < known->n_shown && is_shown(s, r); i++)
+        report_html_images_repeat(s->options.images, known->first_shown + i, prompt_of(s, r),
+                                  latency_ms(r));
+    answer_recall(r);
+    return true;
+}
+
+/* All that follows the verdict, in the order of the ends. */
+static void finish(struct records *s, struct record *r)
+{
     r->isl = prompts_at(s->options.context.prompts, r->entry).isl;
-    bool is_memorable = answer_judge(r, &source);
     r->is_good = s->options.n_objectives > 0 &&
                  metrics_is_good(r, s->options.objectives, s->options.n_objectives);
     if (s->raw) {
@@ -137,14 +170,67 @@ static void handle(struct records *s, struct record *r)
     keep_first(&s->served_model, &r->served_model);
     if (s->options.live)
         live_add(s->options.live, r);
-    if (is_memorable)
-        answer_memory_keep(&s->memory, r);
     kept_add(s->kept, r);
     atomic_fetch_add(&s->counters.n_images, (long long)r->n_decoded);
     atomic_fetch_add(&s->counters.n_failed,
                      !record_succeeded(r) && !record_was_canceled(r) && !record_was_dropped(r));
     atomic_fetch_add(&s->counters.n_judged, 1);
-    record_free(r);
+    record_free_verdict(r);
+    if (r->body.size >= LARGE_BODY)
+        buf_free(&r->body);
+    records_queue_give_back(&s->queue, r);
+}
+
+/* Judge it now, on this thread. */
+static void judge(struct records *s, struct record *r)
+{
+    bool shows = is_shown(s, r);
+    const struct answer_source source = {s, fetch, shows ? show : NULL};
+    size_t n_before = shows ? s->options.images->n_items : 0;
+    if (answer_judge(r, &source)) {
+        answer_memory_keep(s->memory, r, n_before,
+                           shows ? s->options.images->n_items - n_before : 0);
+        s->has_memories = true;
+    }
+}
+
+/* ---- several records ------------------------------------------------------------------------ */
+
+static void judge_one(void *self, size_t i)
+{
+    struct records *s = self;
+    const struct answer_source source = {s, fetch, NULL};
+    s->is_memorable[i] = answer_judge(s->together[i], &source);
+}
+
+static void judge_together(struct records *s)
+{
+    size_t n = s->n_together;
+    s->n_together = 0;
+    if (n > 0)
+        judges_run(s->judges, n, judge_one, s);
+    for (size_t i = 0; i < n; i++) {
+        if (s->is_memorable[i])
+            answer_memory_keep(s->memory, s->together[i], 0, 0);
+        finish(s, s->together[i]);
+    }
+}
+
+/* Judge and finish a record now, or put it to others that are judged together. One answer is judged
+ * first: the next ones may be equal to it. */
+static void handle(struct records *s, struct record *r)
+{
+    bool is_recalled = recall(s, r);
+    if (!is_recalled && s->has_memories && r->body.size >= LARGE_BODY && !is_shown(s, r)) {
+        s->together[s->n_together++] = r;
+        if (s->n_together == TOGETHER_MAX)
+            judge_together(s);
+        return;
+    }
+    judge_together(s); /* they ended earlier */
+    if (!is_recalled)
+        judge(s, r);
+    finish(s, r);
 }
 
 /* ---- the thread ----------------------------------------------------------------------------- */
@@ -165,65 +251,28 @@ static void flush_files(struct records *s)
     s->is_flushed = true;
 }
 
-static void wait_for_work(struct records *s)
-{
-    int64_t until_ns = s->flushed_ns + FLUSH_NS;
-    if (s->is_flushed) {
-        pthread_cond_wait(&s->has_work, &s->lock);
-        return;
-    }
-    struct timespec until = {.tv_sec = (time_t)(until_ns / NS_PER_S),
-                             .tv_nsec = (long)(until_ns % NS_PER_S)};
-    if (pthread_cond_timedwait(&s->has_work, &s->lock, &until) == ETIMEDOUT) {
-        pthread_mutex_unlock(&s->lock);
-        flush_files(s);
-        pthread_mutex_lock(&s->lock);
-    }
-}
-
 /* All records that have ended, as a list; NULL at the end. */
 static struct record *take_all(struct records *s)
 {
-    pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->is_closing)
-        wait_for_work(s);
-    struct record *r = s->first;
-    s->first = s->last = NULL;
-    pthread_mutex_unlock(&s->lock);
-    return r;
-}
-
-static size_t pending_size(const struct record *r)
-{
-    return sizeof *r + r->body.capacity + SMALL_PARTS;
-}
-
-/* With the lock held. */
-static bool has_room_now(const struct records *s)
-{
-    return s->pending_bytes < s->options.max_pending_bytes || s->n_pending < s->options.min_pending;
+    for (;;) {
+        struct record *r =
+            records_queue_take(&s->queue, s->is_flushed ? INT64_MAX : s->flushed_ns + FLUSH_NS);
+        if (r || atomic_load(&s->queue.is_closing))
+            return r;
+        flush_files(s);
+    }
 }
 
 static void release(struct records *s, size_t n, size_t bytes)
 {
-    pthread_mutex_lock(&s->lock);
-    s->n_pending -= n;
-    s->pending_bytes -= bytes;
-    bool is_owed = s->is_starved && has_room_now(s);
-    if (is_owed)
-        s->is_starved = false;
-    pthread_mutex_unlock(&s->lock);
-    if (is_owed)
+    if (records_queue_release(&s->queue, n, bytes))
         s->options.on_room(s->options.on_room_self);
 }
 
 /* Large answers must not fill the room meanwhile. */
 static bool may_gather(struct records *s)
 {
-    pthread_mutex_lock(&s->lock);
-    bool is_small = s->pending_bytes < s->options.max_pending_bytes / 8;
-    pthread_mutex_unlock(&s->lock);
-    return is_small;
+    return atomic_load(&s->queue.bytes) < s->options.max_pending_bytes / 8;
 }
 
 /* Where cores are few, sending and stamping (and a server on the same machine) come first. */
@@ -239,11 +288,13 @@ static void *records_main(void *self)
         size_t n = 0, n_all = 0, bytes = 0;
         while (r) {
             struct record *next = r->next;
-            bytes += pending_size(r);
+            bytes += records_queue_bytes(r);
             n++;
             n_all++;
             handle(s, r);
-            if (bytes >= RELEASE_BYTES || !next) {
+            if (!next)
+                judge_together(s);
+            if (s->n_together == 0 && (bytes >= RELEASE_BYTES || !next)) {
                 release(s, n, bytes);
                 n = bytes = 0;
             }
@@ -257,30 +308,27 @@ static void *records_main(void *self)
     return NULL;
 }
 
-bool records_has_room(struct records *s)
+bool records_has_room(struct records *s) { return records_queue_has_room(&s->queue); }
+
+struct record *records_new(struct records *s)
 {
-    pthread_mutex_lock(&s->lock);
-    bool has_room = has_room_now(s);
-    s->is_starved = !has_room;
-    pthread_mutex_unlock(&s->lock);
-    return has_room;
+    struct record *r = records_queue_new(&s->queue);
+    r->memory = s->memory;
+    return r;
 }
 
-void records_push(struct records *s, struct record *r)
-{
-    r->next = NULL;
-    pthread_mutex_lock(&s->lock);
-    s->pending_bytes += pending_size(r);
-    s->n_pending++;
-    bool was_empty = s->first == NULL;
-    *(was_empty ? &s->first : &s->last->next) = r;
-    s->last = r;
-    pthread_mutex_unlock(&s->lock);
-    if (was_empty)
-        pthread_cond_signal(&s->has_work);
-}
+void records_push(struct records *s, struct record *r) { records_queue_push(&s->queue, r); }
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+/* Threads that judge besides the records thread: as there are cores, but few, since each may hold
+ * the pixels of a picture. */
+static size_t n_helpers(void)
+{
+    cpu_set_t cores;
+    int n = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return (size_t)(n < JUDGES_MAX ? n : JUDGES_MAX) - 1;
+}
 
 static bool open_file(FILE **out, const char *path, char *buffer, struct error *err)
 {
@@ -297,12 +345,9 @@ bool records_open(struct records **out, const struct records_options *options, s
     struct records *s = xcalloc(1, sizeof *s);
     s->options = *options;
     s->kept = kept_open(options->kept_dir);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->has_work, &attributes);
-    pthread_condattr_destroy(&attributes);
+    records_queue_open(&s->queue, options->max_pending_bytes, options->min_pending);
+    s->memory = answer_memory_open();
+    s->judges = judges_open(n_helpers());
     s->is_flushed = true;
     bool ok = open_file(&s->lines, options->lines_path, s->buffers[0], err) &&
               open_file(&s->raw, options->raw_path, s->buffers[1], err) &&
@@ -330,10 +375,7 @@ static void close_file(struct records *s, FILE **file, const char *path)
 bool records_finish(struct records *s, struct error *err)
 {
     if (s->is_started) {
-        pthread_mutex_lock(&s->lock);
-        s->is_closing = true;
-        pthread_cond_signal(&s->has_work);
-        pthread_mutex_unlock(&s->lock);
+        records_queue_end(&s->queue);
         pthread_join(s->thread, NULL);
         s->is_started = false;
     }
@@ -374,11 +416,11 @@ void records_close(struct records *s)
     records_finish(s, NULL);
     free(s->all);
     kept_close(s->kept);
-    answer_memory_free(&s->memory);
     free(s->server_build);
     free(s->served_model);
     buf_free(&s->line);
-    pthread_cond_destroy(&s->has_work);
-    pthread_mutex_destroy(&s->lock);
+    judges_close(s->judges);
+    records_queue_close(&s->queue);
+    answer_memory_close(s->memory);
     free(s);
 }

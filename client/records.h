@@ -41,6 +41,10 @@ struct records;
 /* Open the files and start the thread. */
 bool records_open(struct records **out, const struct records_options *options, struct error *err);
 
+/* A record without content for a request to come: records_push takes it back, or record_free. On
+ * the thread that pushes. */
+struct record *records_new(struct records *s);
+
 /* True while the records that were pushed and are not done yet, answers included, take less than
  * max_pending_bytes, or are at most min_pending. After a false, on_room is called once there is
  * room. */

@@ -60,6 +60,24 @@ static bool is_shown_as_it_is(enum image_format format, size_t size)
     return is_known && size <= REPORT_HTML_SMALL_FILE;
 }
 
+/* Take a picture, with its text, unless there is no room for it. */
+static void add(struct report_html_images *images, struct report_html_image *image,
+                const char *prompt)
+{
+    struct buf cut = {0};
+    images->is_full = images->text_bytes + image->text.size > REPORT_HTML_MAX_IMAGE_TEXT;
+    if (images->is_full || image->text.size == 0) {
+        buf_free(&image->text);
+        return;
+    }
+    images->text_bytes += image->text.size;
+    if (prompt)
+        report_clean_text(&cut, prompt, MAX_PROMPT);
+    image->prompt = cut.data;
+    images->items = xrealloc(images->items, (images->n_items + 1) * sizeof *images->items);
+    images->items[images->n_items++] = *image;
+}
+
 void report_html_images_add(struct report_html_images *images, const void *file, size_t size,
                             const struct image *pixels, const char *prompt, double latency_ms)
 {
@@ -78,18 +96,20 @@ void report_html_images_add(struct report_html_images *images, const void *file,
         base64_encode(&image.text, small.data, small.size);
     }
     buf_free(&small);
-    images->is_full = images->text_bytes + image.text.size > REPORT_HTML_MAX_IMAGE_TEXT;
-    if (images->is_full || image.text.size == 0) {
-        buf_free(&image.text);
+    add(images, &image, prompt);
+}
+
+void report_html_images_repeat(struct report_html_images *images, size_t i, const char *prompt,
+                               double latency_ms)
+{
+    images->is_full |= images->n_items == REPORT_HTML_MAX_IMAGES;
+    if (images->is_full)
         return;
-    }
-    images->text_bytes += image.text.size;
-    struct buf cut = {0};
-    if (prompt)
-        report_clean_text(&cut, prompt, MAX_PROMPT);
-    image.prompt = cut.data;
-    images->items = xrealloc(images->items, (images->n_items + 1) * sizeof *images->items);
-    images->items[images->n_items++] = image;
+    struct report_html_image image = images->items[i];
+    image.latency_ms = latency_ms;
+    image.text = (struct buf){0};
+    buf_append(&image.text, images->items[i].text.data, images->items[i].text.size);
+    add(images, &image, prompt);
 }
 
 void report_html_images_free(struct report_html_images *images)

@@ -31,6 +31,9 @@ struct report_html_images {
 /* Offer a picture file and its pixels; it is copied while there is room. prompt may be NULL. */
 void report_html_images_add(struct report_html_images *images, const void *file, size_t size,
                             const struct image *pixels, const char *prompt, double latency_ms);
+/* Offer picture i of items once more, which has come again. */
+void report_html_images_repeat(struct report_html_images *images, size_t i, const char *prompt,
+                               double latency_ms);
 void report_html_images_free(struct report_html_images *images);
 
 /* Append the gallery; n_all is the number of pictures of the run. Nothing when there is none. */

@@ -46,7 +46,7 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
 
 static struct record *judge(int status, const char *body)
 {
-    static const struct answer_source SOURCE = {NULL, fetch, NULL, NULL};
+    static const struct answer_source SOURCE = {NULL, fetch, NULL};
     struct record *r = xcalloc(1, sizeof *r);
     r->transfer = TRANSFER_DONE;
     r->status = status;

@@ -76,33 +76,117 @@ static void without_a_directory_they_lie_in_memory(void **state)
     keep_many("/no/such/directory");
 }
 
+/* A judged record with one picture, as answer_judge leaves it. */
+static struct record judged(const char *body, uint8_t digest)
+{
+    struct record r = {.n_returned = 1, .n_decoded = 1, .image_bytes = 7, .image_pixels = 64};
+    buf_puts(&r.body, body);
+    r.images = xcalloc(1, sizeof *r.images);
+    r.images[0] = (struct record_image){"png", 8, 8, 7};
+    r.digests = xcalloc(1, sizeof *r.digests);
+    r.digests[0][0] = digest;
+    return r;
+}
+
+/* What record_free frees, but for the record. */
+static void clear(struct record *r)
+{
+    record_reset(r);
+    buf_free(&r->body);
+}
+
 static void only_an_equal_answer_is_recalled(void **state)
 {
     (void)state;
-    struct answer_memory m = {0};
-    struct record a = {.n_returned = 1, .n_decoded = 1, .image_bytes = 7, .image_pixels = 64};
-    struct record_image image = {"png", 8, 8, 7};
-    uint8_t digest[1][SHA256_SIZE] = {{42}};
-    buf_puts(&a.body, "{\"data\":[1]}");
-    a.images = &image;
-    a.digests = digest;
-    assert_false(answer_memory_recall(&m, &a));
-    answer_memory_keep(&m, &a);
+    struct answer_memory *m = answer_memory_open();
+    struct record a = judged("{\"data\":[1]}", 42), b = {0};
+    assert_false(answer_memory_recognise(m, &a));
+    answer_memory_keep(m, &a, 0, 0);
     assert_null(a.body.data);
+    assert_string_equal(record_body(&a)->data, "{\"data\":[1]}");
+    assert_int_equal(a.digests[0][0], 42); /* still its own */
 
-    struct record b = {0};
     buf_puts(&b.body, "{\"data\":[2]}");
-    assert_false(answer_memory_recall(&m, &b));
+    assert_false(answer_memory_recognise(m, &b));
     b.body.data[9] = '1';
-    assert_true(answer_memory_recall(&m, &b));
+    assert_true(answer_memory_recognise(m, &b));
+    answer_memory_recall(&b);
     assert_int_equal(b.n_decoded, 1);
     assert_int_equal(b.image_pixels, 64);
     assert_string_equal(b.images[0].format, "png");
     assert_int_equal(b.digests[0][0], 42);
-    free(b.images);
-    free(b.digests);
-    buf_free(&b.body);
-    answer_memory_free(&m);
+    answer_memory_close(m); /* both hold it on */
+    assert_string_equal(record_body(&b)->data, "{\"data\":[1]}");
+    clear(&a);
+    clear(&b);
+}
+
+static void the_oldest_answers_are_forgotten(void **state)
+{
+    (void)state;
+    struct answer_memory *m = answer_memory_open();
+    char body[] = "0";
+    for (int i = 0; i <= ANSWER_MEMORY_ITEMS; i++) {
+        body[0] = (char)('a' + i);
+        struct record r = judged(body, (uint8_t)i);
+        answer_memory_keep(m, &r, 0, 0);
+        clear(&r);
+    }
+    for (int i = 0; i <= ANSWER_MEMORY_ITEMS; i++) {
+        struct record r = {0};
+        body[0] = (char)('a' + i);
+        buf_puts(&r.body, body);
+        assert_int_equal(answer_memory_recognise(m, &r), i > 0);
+        clear(&r);
+    }
+    answer_memory_close(m);
+}
+
+/* Pieces of `text` arrive, `end` ends it. Returns what record_body has then. */
+static const char *receive(struct record *r, struct answer_memory *m, const char *text,
+                           size_t piece, size_t n)
+{
+    *r = (struct record){.memory = m, .expected_bytes = strlen(text)};
+    for (size_t at = 0; at < n; at += piece) {
+        size_t size = n - at < piece ? n - at : piece;
+        if (!answer_same_bytes(r, text + at, size))
+            buf_append(&r->body, text + at, size);
+    }
+    answer_same_end(r);
+    return record_body(r)->data;
+}
+
+static void bytes_that_arrive_are_compared(void **state)
+{
+    (void)state;
+    static const char KNOWN[] = "first second third";
+    struct answer_memory *m = answer_memory_open();
+    struct record a = judged(KNOWN, 1), r;
+    answer_memory_keep(m, &a, 0, 0);
+    for (size_t piece = 1; piece <= sizeof KNOWN; piece++) {
+        assert_string_equal(receive(&r, m, KNOWN, piece, strlen(KNOWN)), KNOWN);
+        assert_ptr_equal(r.known, a.known);
+        assert_int_equal(r.body.size, 0);
+        clear(&r);
+        /* another end, or none */
+        assert_string_equal(receive(&r, m, "first second thirD", piece, 18), "first second thirD");
+        assert_null(r.known);
+        clear(&r);
+        assert_string_equal(receive(&r, m, KNOWN, piece, 9), "first sec");
+        assert_null(r.known);
+        clear(&r);
+        /* more than was told */
+        r = (struct record){.memory = m, .expected_bytes = strlen(KNOWN)};
+        assert_true(answer_same_bytes(&r, KNOWN, strlen(KNOWN)));
+        assert_false(answer_same_bytes(&r, "!", 1));
+        assert_string_equal(r.body.data, KNOWN);
+        clear(&r);
+    }
+    assert_string_equal(receive(&r, m, "other", 2, 5), "other");
+    assert_null(r.known);
+    clear(&r);
+    clear(&a);
+    answer_memory_close(m);
 }
 
 int main(void)
@@ -111,6 +195,8 @@ int main(void)
         cmocka_unit_test(numbers_outlive_trimming),
         cmocka_unit_test(without_a_directory_they_lie_in_memory),
         cmocka_unit_test(only_an_equal_answer_is_recalled),
+        cmocka_unit_test(the_oldest_answers_are_forgotten),
+        cmocka_unit_test(bytes_that_arrive_are_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

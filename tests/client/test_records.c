@@ -16,6 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/base64.h"
+#include "client/judges.h"
+#include "image/image.h"
+
 #define BODY ((size_t)1 << 20) /* more than a pipe holds */
 #define WAIT_MS 60000
 
@@ -34,6 +38,15 @@ static void on_room(void *self)
     assert_int_equal(write(f->woken[1], "x", 1), 1);
 }
 
+static void make_prompt(struct prompts *prompts)
+{
+    struct error err = {0};
+    struct draft d = {.text = xstrdup("a"), .session_id = xstrdup("s")};
+    buf_puts(&d.body, "{}");
+    assert_true(prompts_put(prompts, &d, &err) && prompts_done(prompts, &err));
+    draft_free(&d);
+}
+
 static void open_fixture(struct fixture *f, size_t max_pending_bytes)
 {
     *f = (struct fixture){.dir = "/tmp/test_records.XXXXXX"};
@@ -45,10 +58,7 @@ static void open_fixture(struct fixture *f, size_t max_pending_bytes)
     f->pipe = open(f->path, O_RDONLY | O_NONBLOCK);
     assert_true(f->pipe >= 0);
     buf_puts(&f->payload, "{}");
-    struct draft d = {.text = xstrdup("a"), .session_id = xstrdup("s")};
-    buf_puts(&d.body, "{}");
-    assert_true(prompts_put(&f->prompts, &d, &err) && prompts_done(&f->prompts, &err));
-    draft_free(&d);
+    make_prompt(&f->prompts);
     struct records_options options = {.context = {.prompts = &f->prompts, .target = &f->target},
                                       .raw_path = f->path,
                                       .max_pending_bytes = max_pending_bytes,
@@ -133,11 +143,83 @@ static void canceled_requests_are_kept_but_no_failures(void **state)
     close_fixture(&f);
 }
 
+/* An answer with a picture of side px, good or cut short, large enough for several threads. */
+static void put_answer(struct buf *out, int side, bool is_good)
+{
+    struct buf file = {0};
+    struct error err = {0};
+    struct image image = {.width_px = side, .height_px = side};
+    image.rgb = xcalloc((size_t)side * (size_t)side, 3);
+    assert_true(image_encode(&file, &image, IMAGE_PNG, 100, &err));
+    buf_puts(out, "{\"data\":[{\"b64_json\":\"");
+    base64_encode(out, file.data, is_good ? file.size : file.size / 2);
+    buf_puts(out, "\"}],\"padding\":\"");
+    for (size_t i = 0; i < 40000; i++)
+        buf_putc(out, ' ');
+    buf_puts(out, "\"}");
+    buf_free(&file);
+    image_free(&image);
+}
+
+/* Large answers are judged by several threads; verdicts and their order are as of one. */
+static void verdicts_come_in_the_order_of_the_ends(void **state)
+{
+    (void)state;
+    enum { N = 100 };
+    struct prompts prompts = {0};
+    struct request_target target = {0};
+    struct records_options options = {.context = {.prompts = &prompts, .target = &target},
+                                      .max_pending_bytes = SIZE_MAX};
+    struct records *records;
+    struct error err = {0};
+    size_t n;
+    make_prompt(&prompts);
+    assert_true(records_open(&records, &options, &err));
+    for (int i = 0; i < N; i++) {
+        struct record *r = records_new(records);
+        r->payload = "{}";
+        r->payload_bytes = 2;
+        r->status = 200;
+        r->session = i;
+        put_answer(&r->body, 1 + i % 20, i % 7 != 3);
+        records_push(records, r);
+    }
+    assert_true(records_finish(records, &err));
+    struct record *const *all = records_all(records, &n);
+    assert_int_equal(n, N);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(all[i]->session, i);
+        assert_int_equal(record_succeeded(all[i]), i % 7 != 3);
+        assert_int_equal(all[i]->image_pixels, i % 7 != 3 ? (1 + i % 20) * (1 + i % 20) : 0);
+    }
+    assert_int_equal(atomic_load(&records_counters(records)->n_judged), N);
+    records_close(records);
+    prompts_free(&prompts);
+}
+
+static void count(void *self, size_t i) { atomic_fetch_add(&((atomic_int *)self)[i], 1); }
+
+static void each_item_of_a_list_is_worked_on_once(void **state)
+{
+    (void)state;
+    enum { N = 50 };
+    struct judges *judges = judges_open(3);
+    for (size_t n = 0; n <= N; n++) {
+        atomic_int done[N + 1] = {0};
+        judges_run(judges, n, count, done);
+        for (size_t i = 0; i <= N; i++)
+            assert_int_equal(atomic_load(&done[i]), i < n);
+    }
+    judges_close(judges);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_hand_over_says_so_and_wakes_when_there_is_room),
         cmocka_unit_test(canceled_requests_are_kept_but_no_failures),
+        cmocka_unit_test(verdicts_come_in_the_order_of_the_ends),
+        cmocka_unit_test(each_item_of_a_list_is_worked_on_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
