@@ -12,6 +12,7 @@
 #endif
 
 #include "cpu/cpu_internal.h"
+#include "tensor/team.h"
 
 /* --- threads ----------------------------------------------------------------------------------*/
 
@@ -201,6 +202,7 @@ static struct backend_ops table_of(const struct cpu_kernels *k)
         .affine = k->affine,
         .embed = k->embed,
         .copy = k->copy,
+        .exchange = team_exchange,
         .to_rgb8 = k->to_rgb8,
     };
 }
@@ -244,4 +246,29 @@ bool cpu_open(struct backend **out, const struct cpu_options *options, struct er
              threads, threads == 1 ? "" : "s", kernels->name);
     *out = &cpu->backend;
     return true;
+}
+
+bool cpu_open_team(struct backend **out, const struct cpu_options *options, int n,
+                   struct error *err)
+{
+    struct backend *backends[SHARE_MAX] = {NULL};
+    struct comm *comms[SHARE_MAX];
+    struct cpu_options each = *options;
+    if (n <= 1)
+        return cpu_open(out, options, err);
+    int threads = options->threads > 0 ? options->threads : cores_allowed();
+    each.threads = threads > n ? threads / n : 1;
+    bool ok = true;
+    for (int i = 0; i < n && ok; i++)
+        ok = cpu_open(&backends[i], &each, err);
+    ok = ok && comm_local_open(comms, n, err);
+    if (ok && !team_form(backends, comms, n, err)) {
+        for (int i = 0; i < n; i++)
+            comms[i]->ops->close(comms[i]);
+        ok = false;
+    }
+    for (int i = 0; i < n && !ok; i++)
+        backend_close(backends[i]);
+    *out = ok ? backends[0] : NULL;
+    return ok;
 }

@@ -25,6 +25,11 @@ struct cpu_options {
  * OpenMP in the build more than one thread is refused. */
 bool cpu_open(struct backend **out, const struct cpu_options *options, struct error *err);
 
+/* n of them as a team (tensor/team.h), which share the threads; *out is rank 0. Nothing is faster
+ * that way: it is for trying out, and for tests. n 1 is cpu_open(). */
+bool cpu_open_team(struct backend **out, const struct cpu_options *options, int n,
+                   struct error *err);
+
 /* What the arithmetic units give at best: operations per second (a multiply-add is two) of all
  * threads together on registers alone, in our kernels' instruction set. Takes about `seconds`. */
 double cpu_peak_flops(struct backend *b, double seconds);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cuda/cuda_internal.h"
+#include "tensor/team.h"
 
 enum { OLDEST_CAPABILITY = 80 /* bf16 tensor cores and cp.async: Ampere, 2020 */ };
 
@@ -46,6 +47,8 @@ static void note_loss(struct cuda *c)
         return;
     c->is_lost = true;
     log_error("CUDA device %d is lost: nothing will work on it until a restart", c->device);
+    if (c->backend.team)
+        team_break(c->backend.team);
 }
 
 /* --- memory -----------------------------------------------------------------------------------*/
@@ -109,12 +112,17 @@ static void cuda_download(struct backend *b, void *host, struct tensor from)
         "download");
 }
 
+void cuda_wait(struct cuda *c)
+{
+    if (!cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize"))
+        note_loss(c);
+}
+
 static void cuda_sync(struct backend *b)
 {
     struct cuda *c = cuda_use(b);
     cuda_replay_flush(c);
-    if (!cuda_check(c, cudaStreamSynchronize(c->stream), "cudaStreamSynchronize"))
-        note_loss(c);
+    cuda_wait(c);
 }
 
 size_t cuda_memory_available(struct backend *b)
@@ -127,7 +135,10 @@ size_t cuda_memory_available(struct backend *b)
     return 0;
 }
 
-bool cuda_is_lost(struct backend *b) { return ((struct cuda *)b)->is_lost; }
+bool cuda_is_lost(struct backend *b)
+{
+    return ((struct cuda *)b)->is_lost || team_is_broken(b->team);
+}
 
 static void cuda_close(struct backend *b)
 {
@@ -199,6 +210,7 @@ static struct backend_ops table(void)
         .affine = cuda_affine,
         .embed = cuda_embed,
         .copy = cuda_copy,
+        .exchange = cuda_exchange,
         .to_rgb8 = cuda_to_rgb8,
     };
 }

@@ -25,8 +25,13 @@ struct cuda_options {
  * enough one. */
 bool cuda_open(struct backend **out, const struct cuda_options *options, struct error *err);
 
-/* After a fault of a CUDA back end: is its device unusable until the process starts anew? (An
- * illegal access, for example, takes the whole context with it.) */
+/* n devices from options->device_id on as a team (tensor/team.h) that exchanges through NCCL; *out
+ * is rank 0. Fails as cuda_open() does, and says what is missing of NCCL. n 1 is cuda_open(). */
+bool cuda_open_team(struct backend **out, const struct cuda_options *options, int n,
+                    struct error *err);
+
+/* After a fault of a CUDA back end: is its device, or another one of its team, unusable until the
+ * process starts anew? (An illegal access, for example, takes the whole context with it.) */
 bool cuda_is_lost(struct backend *b);
 
 /* Bytes of the device's memory that are free now; 0 when it does not answer. */

@@ -56,6 +56,9 @@ bool cuda_check(struct cuda *c, cudaError_t status, const char *what);
 /* After a launch: keep its fault, if any. */
 void cuda_launched(struct cuda *c, const char *operation);
 
+/* Wait for the stream, keep its fault, and see whether the device is lost. */
+void cuda_wait(struct cuda *c);
+
 /* At least bytes of device memory, contents undefined; it lasts until the next call. It grows to
  * the largest need and stays, so a run that was done once allocates nothing. NULL: the fault is
  * kept and the operation must return. */
@@ -212,6 +215,7 @@ void cuda_axpy(struct backend *b, struct tensor out, float alpha, struct tensor 
 void cuda_affine(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
 void cuda_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
 void cuda_copy(struct backend *b, struct tensor out, struct tensor x);
+void cuda_exchange(struct backend *b, struct tensor to, struct tensor from, const int64_t *counts);
 void cuda_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
 
 #ifdef __cplusplus

@@ -11,6 +11,13 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
                 options->device_id);
 }
 
+bool cuda_open_team(struct backend **out, const struct cuda_options *options, int n,
+                    struct error *err)
+{
+    (void)n;
+    return cuda_open(out, options, err);
+}
+
 bool cuda_is_lost(struct backend *b)
 {
     (void)b;

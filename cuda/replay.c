@@ -11,6 +11,8 @@
  * The first run of a list is always a plain one: it grows the working memory and lets cuBLASLt's
  * shapes be timed, neither of which may happen during capture.
  *
+ * Lists with exchanges between the devices of a team (nccl.c) are replayed by all ranks or by none.
+ *
  * A list that reads streamed weights (stream.c) is always run plainly: copies of whole layers take
  * far longer than its launches. */
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 #include "base/log.h"
 #include "cuda/cuda_internal.h"
+#include "tensor/team.h"
 
 enum {
     MAX_COMMANDS = 8192,
@@ -42,6 +45,7 @@ enum op {
     OP_AFFINE,
     OP_EMBED,
     OP_COPY,
+    OP_EXCHANGE,
     OP_TO_RGB8,
     OP_RANGE_BEGIN, /* of a tool's range, with its name and number; only where a tool listens */
     OP_RANGE_END,
@@ -55,6 +59,7 @@ struct command {
     float scalars[2];
     int numbers[4];
     const char *name;
+    int64_t counts[SHARE_MAX]; /* of an exchange */
 };
 
 struct list {
@@ -91,7 +96,8 @@ static bool is_same_command(const struct command *a, const struct command *b)
 {
     if (a->op != b->op || a->name != b->name || a->n_tensors != b->n_tensors ||
         a->scalars[0] != b->scalars[0] || a->scalars[1] != b->scalars[1] ||
-        memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0)
+        memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0 ||
+        memcmp(a->counts, b->counts, sizeof a->counts) != 0)
         return false;
     for (int i = 0; i < a->n_tensors; i++) {
         if (!is_same_tensor(&a->tensors[i], &b->tensors[i]))
@@ -146,6 +152,9 @@ static void run_command(struct backend *b, const struct command *m)
         break;
     case OP_COPY:
         cuda_copy(b, t[0], t[1]);
+        break;
+    case OP_EXCHANGE:
+        cuda_exchange(b, t[0], t[1], m->counts);
         break;
     case OP_TO_RGB8:
         cuda_to_rgb8(b, t[0], t[1]);
@@ -267,6 +276,31 @@ static bool is_streamed(const struct cuda *c, const struct command *commands, in
     return false;
 }
 
+/* Do all ranks do it, when exchanges are in the list? */
+static bool agree(struct cuda *c, bool is_shared, bool mine)
+{
+    return is_shared ? team_agree(&c->backend, mine) : mine;
+}
+
+/* Have the list's graph ready. With exchanges in it all ranks capture it at the same time or launch
+ * what they have captured at the same time, or none does. */
+static bool prepare(struct cuda *c, struct list *l)
+{
+    bool is_shared = false;
+    const struct cuda_replay *r = c->replay;
+    for (int i = 0; i < r->n_pending && !is_shared; i++)
+        is_shared = r->pending[i].op == OP_EXCHANGE;
+    if (!agree(c, is_shared, l && !l->is_hopeless))
+        return false;
+    if (agree(c, is_shared, l->graph != NULL))
+        return true;
+    if (l->graph)
+        (void)cudaGraphExecDestroy(l->graph);
+    l->graph = NULL;
+    list_capture(c, l);
+    return agree(c, is_shared, l->graph != NULL);
+}
+
 void cuda_replay_flush(struct cuda *c)
 {
     struct cuda_replay *r = c->replay;
@@ -278,12 +312,9 @@ void cuda_replay_flush(struct cuda *c)
         return;
     }
     struct list *l = r->n_pending >= LEAST_COMMANDS ? list_find(r) : NULL;
-    if (l) {
+    if (l)
         l->used = ++r->clock;
-        if (!l->graph && !l->is_hopeless)
-            list_capture(c, l);
-    }
-    if (l && l->graph)
+    if (r->n_pending >= LEAST_COMMANDS && prepare(c, l))
         launch(c, l);
     else
         run_commands(c, r->pending, r->n_pending);
@@ -431,6 +462,14 @@ static void note_copy(struct backend *b, struct tensor out, struct tensor x)
     note(b, (struct command){.op = OP_COPY, .n_tensors = 2, .tensors = {out, x}});
 }
 
+static void note_exchange(struct backend *b, struct tensor to, struct tensor from,
+                          const int64_t *counts)
+{
+    struct command m = {.op = OP_EXCHANGE, .n_tensors = 2, .tensors = {to, from}};
+    memcpy(m.counts, counts, (size_t)b->share.n * sizeof *counts);
+    note(b, m);
+}
+
 static void note_to_rgb8(struct backend *b, struct tensor out, struct tensor x)
 {
     note(b, (struct command){.op = OP_TO_RGB8, .n_tensors = 2, .tensors = {out, x}});
@@ -484,6 +523,7 @@ bool cuda_replay_open(struct cuda *c)
     ops->affine = note_affine;
     ops->embed = note_embed;
     ops->copy = note_copy;
+    ops->exchange = note_exchange;
     ops->to_rgb8 = note_to_rgb8;
     return true;
 }

@@ -124,19 +124,18 @@ static bool check_quant(const struct flux *f, struct error *err)
     return true;
 }
 
-bool flux_open_as(struct flux **out, struct backend *b, const char *model,
-                  const struct flux_load *load, struct error *err)
+bool flux_open_alone(struct flux **out, struct backend *b, const char *model,
+                     const struct flux_load *load, struct error *err)
 {
-    static const struct flux_load CHECKPOINT = {0};
     int64_t t5_length = 0;
-    load = load != NULL ? load : &CHECKPOINT;
     *out = NULL;
     struct flux *f = xcalloc(1, sizeof *f);
     f->backend = b;
     struct part_files files;
     bool ok =
         flux_config_of(&f->parts.config, &t5_length, &files, model, load->is_dummy, load, err) &&
-        check_quant(f, err) && open_tokenizers(f, model, t5_length, load, err);
+        check_quant(f, err) && flux_check_heads(f, err) &&
+        open_tokenizers(f, model, t5_length, load, err);
     if (ok) {
         log_choices(&f->parts.config, &files, model);
     }
@@ -164,6 +163,9 @@ void flux_close(struct flux *f)
 {
     if (f == NULL) {
         return;
+    }
+    for (int rank = 1; rank < SHARE_MAX; rank++) {
+        flux_close(f->mates[rank]);
     }
     parts_free(&f->parts);
     for (int part = 0; part < N_PARTS; part++) {
@@ -282,7 +284,7 @@ static bool reserve(const struct flux *f, const struct run *r, size_t bytes, str
             continue;
         }
         *tile_px = TILES_PX[i];
-        size_t less = pipeline_scratch_bytes(&dry, f->backend->compute);
+        size_t less = pipeline_scratch_bytes(&dry, f->backend);
         if (less <= bytes / 2) {
             return error_prefix(err, "%dx%d (with --vae-tile-size %lld %.1f MiB would be enough)",
                                 r->spec->width_px, r->spec->height_px, (long long)*tile_px,
@@ -298,15 +300,11 @@ static void ids_free(struct prompt_ids *ids)
     free(ids->t5);
 }
 
-bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct flux_hooks *hooks,
-                   struct flux_result *result, struct error *err)
+bool flux_generate_alone(struct flux *f, const struct flux_spec *spec,
+                         const struct flux_hooks *hooks, struct flux_result *result,
+                         bool *is_follower, struct error *err)
 {
-    struct error own = {0};
-    err = err != NULL ? err : &own;
-    *result = (struct flux_result){0};
-    if (!flux_check(f, spec, err)) {
-        return false;
-    }
+    bool is_first = f->backend->share.rank == 0;
     int64_t start_ns = clock_now_ns();
     const struct flux_config *c = &f->parts.config;
     struct run r = {.parts = &f->parts,
@@ -314,7 +312,7 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
                     .hooks = hooks,
                     .dump = hooks != NULL ? hooks->dump : NULL,
                     .has_cfg = spec->negative_prompts != NULL && spec->true_cfg_scale > 1,
-                    .result = result};
+                    .result = is_first ? result : NULL};
     plan_rows(&r, spec, c);
     size_t latent = (size_t)(c->vae.latent_channels * r.latent_rows * r.latent_columns);
     size_t groups = (size_t)((r.n_rows + r.group_rows - 1) / r.group_rows);
@@ -335,9 +333,10 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
         result->rgb =
             xmalloc((size_t)r.n_rows * (size_t)spec->width_px * (size_t)spec->height_px * 3);
         result->step_s = xcalloc(groups * (size_t)r.sigmas.n_steps, sizeof *result->step_s);
-        result->scratch_bytes = pipeline_scratch_bytes(&r, f->backend->compute);
+        result->scratch_bytes = pipeline_scratch_bytes(&r, f->backend);
         ok = reserve(f, &r, result->scratch_bytes, err);
     }
+    ok = pipeline_agree(f->backend, &r, ok, err);
     if (ok) {
         draw_noise(f, spec, &r, noise, noise_vae);
         r.noise = noise;
@@ -345,6 +344,7 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
         ok = pipeline_run(f->backend, &r, err);
     }
     f->backend->scratch.used = 0; /* whatever a failed run had taken */
+    *is_follower = r.is_follower;
     result->total_s = clock_seconds(clock_now_ns() - start_ns);
     if (!ok) {
         flux_result_free(result);

@@ -73,7 +73,7 @@ struct flux_hooks {
      * denoised or the row being decoded; step counts from 0. */
     bool (*may_continue)(void *ctx, enum flux_stage stage, int row, int step);
     /* Collects every intermediate tensor of the run, by the names in docs/dump.md; NULL: no
-     * dump. Costs time and memory. Needs max_batch 0. */
+     * dump. Costs time and memory. Needs max_batch 0, and a back end that is alone. */
     struct flux_dump *dump;
     /* Looks at some of the steps more closely; NULL: none. Those steps take longer. */
     struct step_profile *profile;
@@ -119,7 +119,9 @@ struct flux_load {
     const char *transformer_path, *vae_path;
 };
 
-/* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. */
+/* Map and bind a checkpoint. b must outlive f. Fails naming file, tensor or config key. When b is
+ * rank 0 of a team (tensor/team.h) all ranks load the model and make each picture together; more
+ * ranks than heads can be split by are refused with the field "ulysses_degree". */
 bool flux_open(struct flux **out, struct backend *b, const char *model_dir, struct error *err);
 
 /* The same in another way; load may be NULL. For a dummy the model's configs are enough, and a

@@ -4,6 +4,7 @@
 #include "flux/part_files.h"
 #include "flux/pipeline.h"
 #include "flux/weights.h"
+#include "tensor/team.h"
 #include "text/tokenizer.h"
 
 struct flux {
@@ -12,6 +13,7 @@ struct flux {
     struct weights weights[N_PARTS];
     struct parts parts;
     struct flux_info info;
+    struct flux *mates[SHARE_MAX]; /* owned: the same model on the other ranks, from 1 on */
 };
 
 /* What follows from the configs; t5_length is the T5 tokenizer's, 0 when it says none. */
@@ -34,3 +36,14 @@ struct weight_home flux_home_of(enum part part, const struct flux_memory *memory
 /* The type that a part's weights are loaded in. */
 enum dtype flux_weight_dtype(const struct flux_config *c, enum part part,
                              const struct flux_load *load, enum dtype compute);
+
+/* flux_open_as() and flux_generate() on one back end, of a team or alone. *is_follower: it stopped
+ * because another rank did. */
+bool flux_open_alone(struct flux **out, struct backend *b, const char *model,
+                     const struct flux_load *load, struct error *err);
+bool flux_generate_alone(struct flux *f, const struct flux_spec *spec,
+                         const struct flux_hooks *hooks, struct flux_result *result,
+                         bool *is_follower, struct error *err);
+
+/* False, naming the field "ulysses_degree", when ranks can't have whole heads. */
+bool flux_check_heads(const struct flux *f, struct error *err);

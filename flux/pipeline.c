@@ -13,6 +13,7 @@
 #include "flux/vae_tiles.h"
 #include "tensor/dtype.h"
 #include "tensor/plan.h"
+#include "tensor/team.h"
 
 /* --- small helpers ----------------------------------------------------------------------------*/
 
@@ -22,6 +23,15 @@ static bool may_continue(const struct run *r, enum flux_stage stage, int row, in
     const struct flux_hooks *h = r->hooks;
     return h == NULL || h->may_continue == NULL || h->may_continue(h->ctx, stage, row, step) ||
            fail(err, ERR_CANCELED, "canceled");
+}
+
+bool pipeline_agree(struct backend *b, struct run *r, bool mine, struct error *err)
+{
+    if (team_agree(b, mine)) {
+        return true;
+    }
+    r->is_follower = r->is_follower || mine;
+    return mine && fail(err, ERR_DEVICE, "another device of this image has stopped");
 }
 
 /* FLOPs counted so far, when b is the plan. */
@@ -38,6 +48,18 @@ static double plan_bytes(struct backend *b)
 static double plan_streamed(struct backend *b)
 {
     return backend_is_plan(b) ? ((const struct plan *)b)->streamed_moved : 0;
+}
+
+static double plan_exchanged(struct backend *b)
+{
+    return backend_is_plan(b) ? ((const struct plan *)b)->exchanged : 0;
+}
+
+/* Wait for the back end, and hear how the others fare. */
+static bool sync(struct backend *b, struct run *r, struct error *err)
+{
+    bool is_well = backend_sync(b, err);
+    return pipeline_agree(b, r, is_well, err);
 }
 
 /* --- text -------------------------------------------------------------------------------------*/
@@ -92,7 +114,8 @@ static struct condition condition(struct backend *b, const struct run *r, struct
 
 /* --- denoising --------------------------------------------------------------------------------*/
 
-/* What the loop starts from, for a group of rows: [n, S, 4 C] in scratch. init is the latent of
+/* What the loop starts from, for a group of rows: [n, S, 4 C] in scratch, of which a rank works on
+ * its span. init is the latent of
  * the given picture, or NULL. */
 static struct tensor initial_latents(struct backend *b, const struct run *r, int first, int n,
                                      const float *init)
@@ -174,20 +197,23 @@ static bool denoise(struct backend *b, struct run *r, int first, struct tensor l
     struct step_profile *profile = r->hooks != NULL && first == 0 ? r->hooks->profile : NULL;
     bool ok = true;
     for (int i = 0; ok && i < n_steps; i++) {
-        if (!may_continue(r, FLUX_STAGE_STEP, first, i, err)) {
-            ok = false;
+        ok = may_continue(r, FLUX_STAGE_STEP, first, i, err);
+        ok = pipeline_agree(b, r, ok, err);
+        if (!ok) {
             break;
         }
         step_profile_before(profile, b, i);
         int64_t start_ns = clock_now_ns();
         double flops = plan_flops(b), bytes = plan_bytes(b), streamed = plan_streamed(b);
+        double exchanged = plan_exchanged(b);
         backend_range_begin(b, "step", i);
         step(b, r, i, latents, positive, negative, tap);
-        ok = backend_sync(b, err) || error_prefix(err, "step %d", i);
+        ok = sync(b, r, err) || error_prefix(err, "step %d", i);
         backend_range_end(b);
         r->plan_flops.step = plan_flops(b) - flops;
         r->plan_bytes_per_step = plan_bytes(b) - bytes;
         r->plan_streamed_per_step = plan_streamed(b) - streamed;
+        r->plan_exchanged_per_step = plan_exchanged(b) - exchanged;
         if (r->result != NULL) {
             r->result->step_s[r->result->n_step_times++] = clock_seconds(clock_now_ns() - start_ns);
         }
@@ -301,8 +327,17 @@ static bool run_group(struct backend *b, struct run *r, struct text positive, st
         without = condition(b, r, negative, first, n, NULL);
     }
     backend_range_end(b);
-    bool ok = denoise(b, r, first, latents, &with, r->has_cfg ? &without : NULL, tap, err);
+    struct span own = span_own(b, latents.dims[1]);
+    bool ok = denoise(b, r, first, tensor_slice(latents, 1, own.start, own.count), &with,
+                      r->has_cfg ? &without : NULL, tap, err);
     scratch_release(b, before_steps);
+    if (ok && b->share.n > 1) {
+        ulysses_gather(b, latents, &with.shares);
+        ok = sync(b, r, err) || error_prefix(err, "gathering the image");
+    }
+    if (ok && b->share.rank > 0) { /* rank 0 has all that is left to do */
+        n = 0;
+    }
     if (ok && r->dump != NULL) {
         dump_device(r->dump, b, "latents_final_packed", latents);
     }
@@ -324,7 +359,8 @@ static bool run_group(struct backend *b, struct run *r, struct text positive, st
 bool pipeline_run(struct backend *b, struct run *run, struct error *err)
 {
     struct run *r = run;
-    if (!may_continue(r, FLUX_STAGE_TEXT, 0, 0, err)) {
+    bool may = may_continue(r, FLUX_STAGE_TEXT, 0, 0, err);
+    if (!pipeline_agree(b, r, may, err)) {
         return false;
     }
     size_t mark = scratch_mark(b);
@@ -334,8 +370,8 @@ bool pipeline_run(struct backend *b, struct run *run, struct error *err)
     if (r->has_cfg) {
         negative = encode(b, r, &r->negative_ids, true);
     }
-    bool ok = backend_sync(b, err) || error_prefix(err, "text encoding");
     backend_range_end(b);
+    bool ok = sync(b, r, err) || error_prefix(err, "text encoding");
     if (r->result != NULL) {
         r->result->text_s = clock_seconds(clock_now_ns() - start_ns);
     }
@@ -348,12 +384,14 @@ bool pipeline_run(struct backend *b, struct run *run, struct error *err)
         init = xcalloc(
             (size_t)(r->parts->config.vae.latent_channels * r->latent_rows * r->latent_columns),
             sizeof *init);
-        ok = init_latent(b, r, init, err) || error_prefix(err, "encoding the given image");
+        ok = init_latent(b, r, init, err);
+        ok = pipeline_agree(b, r, ok, err) || error_prefix(err, "encoding the given image");
     }
     for (int first = 0; ok && first < r->n_rows; first += r->group_rows) {
         int rest = r->n_rows - first;
         ok = run_group(b, r, positive, negative, init, first,
                        rest < r->group_rows ? rest : r->group_rows, err);
+        ok = pipeline_agree(b, r, ok, err);
     }
     free(init);
     scratch_release(b, mark);
@@ -363,7 +401,7 @@ bool pipeline_run(struct backend *b, struct run *run, struct error *err)
     return ok;
 }
 
-size_t pipeline_scratch_bytes(const struct run *run, enum dtype compute)
+size_t pipeline_scratch_bytes(const struct run *run, const struct backend *b)
 {
     struct run dry = *run;
     dry.hooks = NULL;
@@ -373,7 +411,8 @@ size_t pipeline_scratch_bytes(const struct run *run, enum dtype compute)
     dry.ids.clip = dry.ids.t5 = dry.negative_ids.clip = dry.negative_ids.t5 = NULL;
     dry.n_rows = dry.group_rows; /* later groups repeat the first */
     struct plan plan;
-    plan_init(&plan, compute);
+    plan_init(&plan, b->compute);
+    plan.backend.share = b->share;
     (void)pipeline_run(&plan.backend, &dry, NULL);
     return plan.backend.scratch.peak;
 }

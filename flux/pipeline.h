@@ -40,12 +40,18 @@ struct run {
     struct {
         double clip, t5, step, vae; /* FLOPs of each kind of work, filled in by a plan */
     } plan_flops;
-    double plan_bytes_per_step;    /* read and written by a step, likewise */
-    double plan_streamed_per_step; /* copied to the device by a step, likewise */
+    double plan_bytes_per_step;     /* read and written by a step, likewise */
+    double plan_streamed_per_step;  /* copied to the device by a step, likewise */
+    double plan_exchanged_per_step; /* sent to other ranks by a step, likewise */
+    bool is_follower;               /* stopped because another rank did; its error says more */
 };
 
-/* Run it. The scratch arena must be large enough (see pipeline_scratch_bytes). */
+/* Run it. The scratch arena must be large enough (see pipeline_scratch_bytes). In a team every rank
+ * runs the same; hooks and result are for rank 0, which decodes. */
 bool pipeline_run(struct backend *b, struct run *run, struct error *err);
 
-/* The step memory that a run needs: the run itself over a plan. */
-size_t pipeline_scratch_bytes(const struct run *run, enum dtype compute);
+/* The step memory that a run needs on a back end like b: the run itself over a plan. */
+size_t pipeline_scratch_bytes(const struct run *run, const struct backend *b);
+
+/* Do all ranks of a team say yes? One that does gets an error when another does not. */
+bool pipeline_agree(struct backend *b, struct run *run, bool mine, struct error *err);

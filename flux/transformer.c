@@ -122,9 +122,10 @@ static struct tensor sinusoid(struct backend *b, float x, int64_t batch)
 /* Rotations of token positions: text tokens are all at the origin, image tokens at (0, row,
  * column), and each axis has its share of a head's feature pairs. */
 static void rotations(struct backend *b, const struct transformer_config *c, int64_t n_text,
-                      int64_t rows, int64_t columns, struct tensor *cos_out, struct tensor *sin_out)
+                      struct span image, int64_t columns, struct tensor *cos_out,
+                      struct tensor *sin_out)
 {
-    int64_t length = n_text + rows * columns, half = c->head_width / 2;
+    int64_t length = n_text + image.count, half = c->head_width / 2;
     *cos_out = scratch_take(b, DTYPE_F32, SHAPE(length, half));
     *sin_out = scratch_take(b, DTYPE_F32, SHAPE(length, half));
     if (backend_is_plan(b)) {
@@ -132,9 +133,8 @@ static void rotations(struct backend *b, const struct transformer_config *c, int
     }
     float *host_cos = xmalloc(tensor_bytes(*cos_out)), *host_sin = xmalloc(tensor_bytes(*sin_out));
     for (int64_t token = 0; token < length; token++) {
-        int64_t image = token - n_text;
-        int64_t position[ROPE_AXES] = {0, image < 0 ? 0 : image / columns,
-                                       image < 0 ? 0 : image % columns};
+        int64_t at = token < n_text ? 0 : token - n_text + image.start;
+        int64_t position[ROPE_AXES] = {0, at / columns, at % columns};
         int64_t pair = token * half;
         for (int axis = 0; axis < ROPE_AXES; axis++) {
             for (int64_t i = 0; i < c->rope_axes[axis]; i += 2, pair++) {
@@ -155,13 +155,16 @@ struct condition transformer_condition(struct backend *b, const struct transform
                                        int64_t rows, int64_t columns, struct tap *tap)
 {
     int64_t batch = text.dims[0];
-    struct condition c = {.context = linear_new(b, text, &m->context_embedder, ACT_NONE),
-                          .pooled = embed(b, pooled, &m->pooled)};
+    struct span words = span_own(b, text.dims[1]), image = span_own(b, rows * columns);
+    struct tensor own = tensor_slice(text, 1, words.start, words.count);
+    struct condition c = {.context = linear_new(b, own, &m->context_embedder, ACT_NONE),
+                          .pooled = embed(b, pooled, &m->pooled),
+                          .shares = shares_of(b, text.dims[1], rows * columns)};
     if (m->config.has_guidance) {
         float scaled = dtype_round(b->compute, 1000.0f * dtype_round(b->compute, guidance));
         c.guidance = embed(b, sinusoid(b, scaled, batch), &m->guidance);
     }
-    rotations(b, &m->config, text.dims[1], rows, columns, &c.cos, &c.sin);
+    rotations(b, &m->config, words.count, image, columns, &c.cos, &c.sin);
     tap_show(tap, "dbg.context_embed", c.context);
     tap_show(tap, "dbg.rope.cos", tensor_repeat(tensor_unsqueeze(c.cos, 2), 2, 2)); /* both */
     tap_show(tap, "dbg.rope.sin", tensor_repeat(tensor_unsqueeze(c.sin, 2), 2, 2)); /* of a pair */
@@ -221,7 +224,7 @@ static void double_block(struct backend *b, const struct transformer *m,
                        start[i]);
         linear(b, tensor_join(tensor_slice(v, 1, start[i], count[i]), 2), n, &s->v, ACT_NONE);
     }
-    op_attention(b, a, q, k, v, tensor_none(), 1.0f / sqrtf((float)head_width), false);
+    ulysses_attention(b, a, q, k, v, 1.0f / sqrtf((float)head_width), &condition->shares);
 
     for (int i = 0; i < 2; i++) {
         const struct stream *s = streams[i];
@@ -258,8 +261,8 @@ static void single_block(struct backend *b, const struct transformer *m,
     project_placed(b, k, n, &block->k, &block->norm_k, condition, 0);
     linear(b, tensor_join(v, 2), n, &block->v, ACT_NONE);
     linear(b, tensor_slice(both, 2, d, MLP_RATIO * d), n, &block->mlp, ACT_GELU_TANH);
-    op_attention(b, tensor_split(tensor_slice(both, 2, 0, d), 2, heads), q, k, v, tensor_none(),
-                 1.0f / sqrtf((float)head_width), false);
+    ulysses_attention(b, tensor_split(tensor_slice(both, 2, 0, d), 2, heads), q, k, v,
+                      1.0f / sqrtf((float)head_width), &condition->shares);
     op_gated_add(b, x, chunk(mod, 2, 3), linear_new(b, both, &block->out, ACT_NONE));
     scratch_release(b, mark);
 }

@@ -9,6 +9,7 @@
 
 #include "flux/config.h"
 #include "flux/layers.h"
+#include "flux/ulysses.h"
 
 /* The part of a double block that belongs to one kind of token. */
 struct stream {
@@ -42,20 +43,22 @@ struct transformer {
     struct linear norm_out, proj_out;
 };
 
-/* What stays the same in all steps of a picture, in scratch memory. */
+/* What stays the same in all steps of a picture, in scratch memory. Lt and Li count the back end's
+ * own tokens: its share, when several make the picture (flux/ulysses.h). */
 struct condition {
     struct tensor context;  /* [B, Lt, D]: embedded text */
     struct tensor guidance; /* [B, D] or none */
     struct tensor pooled;   /* [B, D] */
     struct tensor cos, sin; /* [Lt + Li, Dh / 2] f32: rotations by position */
+    struct shares shares;   /* who has how many of all tokens */
 };
 
 void transformer_bind(struct transformer *m, const struct transformer_config *config,
                       struct weights *w);
 void transformer_free(struct transformer *m);
 
-/* text [B, Lt, text_width], pooled [B, pooled_width], image tokens in rows x columns. guidance is
- * the guidance scale (ignored by models without it). */
+/* All of the text [B, L, text_width], pooled [B, pooled_width], image tokens in rows x columns.
+ * guidance is the guidance scale (ignored by models without it). */
 struct condition transformer_condition(struct backend *b, const struct transformer *m,
                                        struct tensor text, struct tensor pooled, float guidance,
                                        int64_t rows, int64_t columns, struct tap *tap);

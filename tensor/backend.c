@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tensor/ops.h"
+#include "tensor/team.h"
 
 enum { SCRATCH_ALIGN = 64 };
 
@@ -14,6 +15,10 @@ void backend_close(struct backend *b)
 {
     if (b == NULL) {
         return;
+    }
+    if (b->team != NULL && b->share.rank == 0) {
+        team_close(b->team);
+        b->team = NULL;
     }
     if (b->scratch.base != NULL) {
         b->ops->free(b, b->scratch.base);

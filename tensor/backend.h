@@ -11,6 +11,7 @@
 
 struct backend_ops; /* tensor/ops.h */
 struct profile;     /* tensor/profile.h */
+struct team;        /* tensor/team.h */
 
 /* Step memory: a bump arena. Take tensors, release back to a mark. Addresses repeat for the same
  * sequence of takes, so that a captured step can be replayed. */
@@ -29,6 +30,14 @@ struct weight_home {
     bool is_pinned; /* the host memory is page-locked, so that copies need no processor */
 };
 
+/* Which one this is of the back ends that make one picture together, each from its share of the
+ * tokens (tensor/team.h). n is 0 or 1 for one that works alone. */
+struct share {
+    int rank, n;
+};
+
+enum { SHARE_MAX = 8 }; /* back ends of one picture: the devices of a usual machine */
+
 /* An implementation embeds this as its first member. */
 struct backend {
     const struct backend_ops *ops;
@@ -42,6 +51,8 @@ struct backend {
     struct scratch scratch;
     struct error fault;      /* the first one since the last sync */
     struct profile *profile; /* what counts its operations now; NULL: nobody */
+    struct share share;
+    struct team *team; /* NULL: alone, or a plan; owned by the back end of rank 0 */
 };
 
 /* What a weight is used for decides the form that the back end keeps it in. */
@@ -52,7 +63,9 @@ enum weight_use {
     WEIGHT_TABLE,  /* [rows, D] of embed, or anything else that is only read row by row */
 };
 
-void backend_close(struct backend *b); /* frees all weights and scratch too; NULL is fine */
+/* Frees all weights and scratch too; NULL is fine. Rank 0 of a team closes all of it; the others
+ * must not be closed by themselves. */
+void backend_close(struct backend *b);
 
 /* Long-lived device memory of bytes, aligned to 64; NULL with ERR_MEMORY. */
 void *backend_alloc(struct backend *b, size_t bytes, struct error *err);

@@ -160,6 +160,20 @@ void op_copy(struct backend *b, struct tensor out, struct tensor x)
     b->ops->copy(b, out, x);
 }
 
+void op_exchange(struct backend *b, struct tensor to, struct tensor from, const int64_t *counts)
+{
+    struct tensor joined = to.rank == 3 ? to : from, split = to.rank == 3 ? from : to;
+    int64_t all = 0;
+    for (int i = 0; i < b->share.n; i++) {
+        all += counts[i];
+    }
+    assert(b->share.n > 1 && is_pair(to, from) && joined.rank == 3 && split.rank == 4);
+    assert(tensor_is_dense(joined) && joined.dims[1] == all && split.dims[0] == b->share.n);
+    assert(split.dims[1] == joined.dims[0] && split.dims[2] == counts[b->share.rank]);
+    assert(split.dims[3] == joined.dims[2] && split.strides[2] == split.dims[3]);
+    b->ops->exchange(b, to, from, counts);
+}
+
 void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x)
 {
     assert(is_activation(x) && x.rank == 3 && x.dims[2] == 3 && tensor_is_dense(x));

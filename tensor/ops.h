@@ -83,13 +83,22 @@ void op_embed(struct backend *b, struct tensor out, struct tensor table, struct 
 /* out = x, element by element: any strides (last axis too), any two of f32, bf16, f16. */
 void op_copy(struct backend *b, struct tensor out, struct tensor x);
 
+/* Tokens for heads, between the back ends of a team of n: each one calls it in turn with all others
+ * (tensor/team.h). counts[i] is how many of all L tokens rank i has; their order is that of ranks.
+ *   to [B, L, W], from [n, B, counts[own], W]: own tokens, cut into n, are sent to all, and those
+ * of all for the own cut are received. A stride of 0 in front sends everybody the same. to [n, B,
+ * counts[own], W], from [B, L, W]: the way back. The form with L is dense; in the other one tokens
+ * follow each other without gaps. Not in place, but for a token that stays where it is. */
+void op_exchange(struct backend *b, struct tensor to, struct tensor from, const int64_t *counts);
+
 /* Pixels: round-half-even(255 clip(x / 2 + 1/2, 0, 1)). In bf16 each step of the formula is
  * rounded to bf16 first, except the last product: that is what the reference does.
  *   x [Y, X, 3]   out [Y, X, 3] u8 dense */
 void op_to_rgb8(struct backend *b, struct tensor out, struct tensor x);
 
 /* One implementation. All members are set but parallel, which only those with threads have,
- * adopt_made, and those for people who measure. */
+ * adopt_made, and those for people who measure. exchange is team_exchange() but where operations
+ * are noted first. */
 struct backend_ops {
     void (*close)(struct backend *b);
     void *(*alloc)(struct backend *b, size_t bytes, struct error *err);
@@ -135,5 +144,7 @@ struct backend_ops {
     void (*affine)(struct backend *b, struct tensor out, struct tensor x, float scale, float shift);
     void (*embed)(struct backend *b, struct tensor out, struct tensor table, struct tensor ids);
     void (*copy)(struct backend *b, struct tensor out, struct tensor x);
+    void (*exchange)(struct backend *b, struct tensor to, struct tensor from,
+                     const int64_t *counts);
     void (*to_rgb8)(struct backend *b, struct tensor out, struct tensor x);
 };

@@ -200,6 +200,17 @@ static void plan_embed(struct backend *b, struct tensor out, struct tensor table
     COUNT(0, out, out, ids); /* reads as many rows as it writes */
 }
 
+/* What is sent; as much is received. */
+static void plan_exchange(struct backend *b, struct tensor to, struct tensor from,
+                          const int64_t *counts)
+{
+    int64_t rows = to.rank == 3 ? (int64_t)(b->share.n - 1) * counts[b->share.rank]
+                                : from.dims[1] - counts[b->share.rank];
+    int64_t batch = to.rank == 3 ? to.dims[0] : from.dims[0], width = from.dims[from.rank - 1];
+    COUNT(0, to, from);
+    plan_of(b)->exchanged += (double)(batch * rows * width) * (double)dtype_bytes(from.dtype);
+}
+
 static const struct backend_ops PLAN_OPS = {
     .close = plan_close,
     .alloc = plan_alloc,
@@ -223,6 +234,7 @@ static const struct backend_ops PLAN_OPS = {
     .affine = plan_affine,
     .embed = plan_embed,
     .copy = plan_copy,
+    .exchange = plan_exchange,
     .to_rgb8 = plan_unary,
 };
 
@@ -240,7 +252,7 @@ void plan_init(struct plan *p, enum dtype compute)
 
 void plan_reset(struct plan *p)
 {
-    p->flops = p->bytes_moved = p->streamed_moved = 0;
+    p->flops = p->bytes_moved = p->streamed_moved = p->exchanged = 0;
     p->n_ops = 0;
     p->backend.scratch.used = p->backend.scratch.peak = 0;
 }

@@ -8,6 +8,7 @@ struct plan {
     struct backend backend; /* first: a struct plan is a struct backend */
     double flops;           /* multiply-adds of linear, conv2d and attention, counted as two */
     double bytes_moved;     /* by all operations: every operand read or written once */
+    double exchanged;       /* bytes sent to other ranks: backend.share says which one this is */
     int64_t n_ops;
     int64_t n_weights;   /* parameters adopted */
     size_t weight_bytes; /* in the form they were given */

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 
 #include "cuda/cuda.h"
-#include "tests/cuda_sim/vgpu.h"
+#include "tests/cuda_sim/runtime.h"
 
-bool golden_open(struct backend **out, enum dtype compute, struct error *err)
+bool golden_open(struct backend **out, enum dtype compute, int n, struct error *err)
 {
     vgpu_options.checks = getenv("CUDA_SIM_RACES") ? VGPU_CHECK_RACES : VGPU_CHECK_MEMORY;
-    return cuda_open(out, &(struct cuda_options){.compute = compute}, err);
+    runtime_options()->n_devices = n;
+    return cuda_open_team(out, &(struct cuda_options){.compute = compute}, n, err);
 }
 
 int golden_complaints(void)

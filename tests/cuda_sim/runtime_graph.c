@@ -47,6 +47,8 @@ static struct work *work_copy(const struct work *work)
     }
     if (work->kind == WORK_RECORD || work->kind == WORK_WAIT)
         flag_share(work->flag);
+    if (work->kind == WORK_CALL)
+        work->call->references++;
     return copy;
 }
 
@@ -208,6 +210,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
     flag_drop(begin);
     free(flags);
     free(branches);
+    stream_notify();
     if (runtime_options()->is_eager)
         stream_drain(stream, NULL, -1);
     return runtime_leave(cudaSuccess);

@@ -5,7 +5,25 @@
 
 #include "tests/cuda_sim/runtime.h"
 
-enum work_kind { WORK_KERNEL, WORK_COPY, WORK_SET, WORK_RECORD, WORK_WAIT, WORK_HOST, WORK_FREE };
+enum work_kind {
+    WORK_KERNEL,
+    WORK_COPY,
+    WORK_SET,
+    WORK_RECORD,
+    WORK_WAIT,
+    WORK_HOST,
+    WORK_FREE,
+    WORK_CALL
+};
+
+/* Work of a library that may have to wait for another device. Both are called with the lock held.
+ */
+struct call {
+    int references;
+    bool (*is_ready)(struct call *call);
+    cudaError_t (*run)(struct call *call);
+    void (*free)(struct call *call);
+};
 
 /* Set when a recorded event's turn has come; shared by the record, its waits and the event. */
 struct flag {
@@ -39,6 +57,7 @@ struct work {
             void *data;
         } host;
         void *memory;
+        struct call *call; /* a reference */
     };
 };
 
@@ -110,6 +129,9 @@ void flag_drop(struct flag *flag);
 struct work *work_new(enum work_kind kind);
 void work_free(struct work *work);
 void queue_append(struct queue *queue, struct work *work);
+
+/* Something outside of the queues has happened that work may wait for. */
+void stream_notify(void);
 
 /* Queue work on a stream (NULL: all streams first, then run it at once), or add it to the capture.
  * Takes the work over. */

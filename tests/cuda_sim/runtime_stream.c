@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { MAX_CHOICES = 64 };
+enum { MAX_CHOICES = 64, PATIENCE_S = 120 };
 
 static struct CUstream_st *streams;
 static pthread_cond_t progress = PTHREAD_COND_INITIALIZER;
@@ -68,6 +69,8 @@ void work_free(struct work *work)
         free(work->copy.staged);
     if (work->kind == WORK_RECORD || work->kind == WORK_WAIT)
         flag_drop(work->flag);
+    if (work->kind == WORK_CALL && --work->call->references == 0)
+        work->call->free(work->call);
     free(work);
 }
 
@@ -110,16 +113,37 @@ static cudaError_t work_run(struct work *work, int device)
         work->host.function(work->host.data);
         runtime_lock();
         return cudaSuccess;
+    case WORK_CALL:
+        return work->call->run(work->call);
     case WORK_FREE:
         return vgpu_free(work->memory) ? cudaSuccess : cudaErrorInvalidValue;
     }
     return cudaErrorInvalidValue;
 }
 
+/* For another device, whose host thread may not have queued its part yet. */
+static bool waits_for_call(const struct CUstream_st *stream)
+{
+    const struct work *work = stream->queue.first;
+    return work && work->kind == WORK_CALL && !work->call->is_ready(work->call);
+}
+
 static bool can_run(const struct CUstream_st *stream)
 {
     const struct work *work = stream->queue.first;
-    return work && !stream->is_busy && !(work->kind == WORK_WAIT && !work->flag->is_set);
+    return work && !stream->is_busy && !(work->kind == WORK_WAIT && !work->flag->is_set) &&
+           !waits_for_call(stream);
+}
+
+void stream_notify(void) { pthread_cond_broadcast(&progress); }
+
+/* False when nothing happens for too long. */
+static bool wait_for_progress(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    return pthread_cond_timedwait(&progress, runtime_mutex(), &until) == 0;
 }
 
 static void stream_unlink(struct CUstream_st *stream)
@@ -208,14 +232,14 @@ void stream_drain(struct CUstream_st *stream, const struct flag *flag, int devic
     while (!is_drained(stream, flag, device)) {
         struct CUstream_st *choices[MAX_CHOICES];
         uint32_t n = 0;
-        bool is_other_busy = false;
+        bool may_others = false;
         for (struct CUstream_st *s = streams; s && n < MAX_CHOICES; s = s->next) {
-            is_other_busy = is_other_busy || s->is_busy;
+            may_others = may_others || s->is_busy || waits_for_call(s);
             if (can_run(s))
                 choices[n++] = s;
         }
-        if (n == 0 && is_other_busy) {
-            pthread_cond_wait(&progress, runtime_mutex());
+        if (n == 0 && may_others && wait_for_progress()) {
+            continue;
         } else if (n == 0) {
             vgpu_report(VGPU_STREAM, 0, "queued work can make no progress");
             return;
@@ -267,6 +291,7 @@ cudaError_t stream_enqueue(cudaStream_t stream, struct work *work)
         return cudaSuccess;
     }
     queue_append(&stream->queue, work);
+    stream_notify();
     if (runtime_options()->is_eager)
         stream_drain(stream, NULL, -1);
     return cudaSuccess;

@@ -180,7 +180,7 @@ enum vgpu_fault {
     VGPU_TRAP,
     VGPU_HOST_COPY, /* a host call's range: outside an allocation, or without values */
     VGPU_STREAM,    /* misuse of streams, events or graphs */
-    VGPU_LIBRARY,   /* misuse of cuBLASLt */
+    VGPU_LIBRARY,   /* misuse of cuBLASLt or NCCL */
     VGPU_N_FAULTS
 };
 

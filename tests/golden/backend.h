@@ -3,7 +3,8 @@
 
 #include "tensor/backend.h"
 
-bool golden_open(struct backend **out, enum dtype compute, struct error *err);
+/* n: of back ends that make each picture together. */
+bool golden_open(struct backend **out, enum dtype compute, int n, struct error *err);
 
 /* Complaints of the back end's own checks since the last call, printed; after each case. */
 int golden_complaints(void);
