@@ -13,9 +13,9 @@
  *
  * Source: NVIDIA, NCCL user guide, "Using NCCL with CUDA Graphs", "Thread Safety". */
 #include <dlfcn.h>
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -249,6 +249,12 @@ bool cuda_open_team(struct backend **out, const struct cuda_options *options, in
     }
     for (int i = 0; i < n && !ok; i++)
         backend_close(backends[i]);
+    if (ok) {
+        char facts[96]; /* a longer name is cut */
+        snprintf(facts, sizeof facts, "%s", strchr(backends[0]->device, ':'));
+        snprintf(backends[0]->device, sizeof backends[0]->device, "devices %d to %d%s",
+                 options->device_id, options->device_id + n - 1, facts);
+    }
     *out = ok ? backends[0] : NULL;
     return ok;
 }

@@ -134,7 +134,7 @@ bool flux_open_alone(struct flux **out, struct backend *b, const char *model,
     struct part_files files;
     bool ok =
         flux_config_of(&f->parts.config, &t5_length, &files, model, load->is_dummy, load, err) &&
-        check_quant(f, err) && flux_check_heads(f, err) &&
+        check_quant(f, err) && flux_check_heads(&f->parts.config, b->share.n, err) &&
         open_tokenizers(f, model, t5_length, load, err);
     if (ok) {
         log_choices(&f->parts.config, &files, model);

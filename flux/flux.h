@@ -176,13 +176,15 @@ struct flux_plan {
     double streamed_bytes_per_step; /* copied to the device */
     double streamed_bytes_per_run;  /* likewise, from the text to the last step of a batch */
     double bytes_moved_per_step;
+    double exchanged_bytes_per_step; /* that a device sends to the others of its team */
 };
 
 /* model is a folder, or a known name when there is no folder of that name.
  * width, height, steps, max_sequence_length: 0 takes the model's default. with_cfg doubles the
- * transformer calls of a step. compute is the type of activations. */
+ * transformer calls of a step. compute is the type of activations. n_devices: that make the picture
+ * together (0 and 1: one); everything is then told of the first of them. */
 struct flux_plan_query {
-    int width_px, height_px, steps, max_sequence_length, batch;
+    int width_px, height_px, steps, max_sequence_length, batch, n_devices;
     bool with_cfg;
     enum dtype compute;
     struct flux_load load;

@@ -72,11 +72,11 @@ bool flux_check_size(const struct flux_info *info, int width_px, int height_px, 
                       width_px, height_px, multiple, multiple, largest);
 }
 
-/* Every rank of a team needs a token of the image and one of the text. */
-static bool check_shares(const struct flux *f, const struct flux_spec *s, struct error *err)
+bool flux_check_shares(const struct flux_info *info, int width_px, int height_px, int n_text, int n,
+                       struct error *err)
 {
-    int n = f->backend->share.n, multiple = f->info.size_multiple_px;
-    int64_t tokens = (int64_t)(s->width_px / multiple) * (s->height_px / multiple);
+    int multiple = info->size_multiple_px;
+    int64_t tokens = (int64_t)(width_px / multiple) * (height_px / multiple);
     if (n <= 1) {
         return true;
     }
@@ -85,10 +85,9 @@ static bool check_shares(const struct flux *f, const struct flux_spec *s, struct
             err, "size",
             "size %dx%d is %lld token%s of %dx%d pixels: must be at least %d, one for "
             "each device of ulysses_degree",
-            s->width_px, s->height_px, (long long)tokens, tokens == 1 ? "" : "s", multiple,
-            multiple, n);
+            width_px, height_px, (long long)tokens, tokens == 1 ? "" : "s", multiple, multiple, n);
     }
-    return check_range("max_sequence_length", s->max_sequence_length, n, FLUX_MAX_SEQUENCE, err);
+    return check_range("max_sequence_length", n_text, n, FLUX_MAX_SEQUENCE, err);
 }
 
 bool flux_check(const struct flux *f, const struct flux_spec *s, struct error *err)
@@ -103,7 +102,9 @@ bool flux_check(const struct flux *f, const struct flux_spec *s, struct error *e
         !check_range("num_inference_steps", s->steps, 1, FLUX_MAX_STEPS, err) ||
         !check_range("max_sequence_length", s->max_sequence_length, 1, FLUX_MAX_SEQUENCE, err) ||
         !check_scale("guidance_scale", s->guidance_scale, 100, err) ||
-        !check_scale("true_cfg_scale", s->true_cfg_scale, 100, err) || !check_shares(f, s, err)) {
+        !check_scale("true_cfg_scale", s->true_cfg_scale, 100, err) ||
+        !flux_check_shares(&f->info, s->width_px, s->height_px, s->max_sequence_length,
+                           f->backend->share.n, err)) {
         return false;
     }
     int rows = s->n_prompts * s->images_per_prompt;

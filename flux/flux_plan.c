@@ -68,7 +68,9 @@ static bool check_query(const struct flux_plan_query *q, const struct flux_info 
                               ranges[i].value, ranges[i].max);
         }
     }
-    return flux_check_size(info, q->width_px, q->height_px, err);
+    return flux_check_size(info, q->width_px, q->height_px, err) &&
+           flux_check_shares(info, q->width_px, q->height_px, q->max_sequence_length, q->n_devices,
+                             err);
 }
 
 bool flux_plan(const char *model, const struct flux_plan_query *query, struct flux_plan *plan,
@@ -85,11 +87,12 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     }
     struct flux_info info = flux_info_of(&m.config, t5_length);
     struct flux_plan_query q = with_defaults(*query, &info);
-    if (!check_query(&q, &info, err)) {
+    if (!check_query(&q, &info, err) || !flux_check_heads(&m.config, q.n_devices, err)) {
         return false;
     }
     struct plan p;
     plan_init(&p, q.compute);
+    p.backend.share = (struct share){.n = q.n_devices};
     bind_shapes(&m, &p, &query->load, plan);
 
     struct flux_spec spec = {.n_prompts = 1,
@@ -129,6 +132,7 @@ bool flux_plan(const char *model, const struct flux_plan_query *query, struct fl
     plan->flops_per_image = (text + r.plan_flops.step * q.steps) / q.batch + r.plan_flops.vae;
     plan->scratch_bytes = p.backend.scratch.peak;
     plan->bytes_moved_per_step = r.plan_bytes_per_step;
+    plan->exchanged_bytes_per_step = r.plan_exchanged_per_step;
     plan->streamed_bytes_per_step = r.plan_streamed_per_step;
     plan->streamed_bytes_per_run =
         p.streamed_moved + r.plan_streamed_per_step * (q.steps - 1); /* one step was run */

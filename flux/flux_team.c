@@ -3,10 +3,9 @@
 
 #include "flux/model.h"
 
-bool flux_check_heads(const struct flux *f, struct error *err)
+bool flux_check_heads(const struct flux_config *c, int n, struct error *err)
 {
-    int n = f->backend->share.n;
-    int64_t heads = f->parts.config.transformer.n_heads;
+    int64_t heads = c->transformer.n_heads;
     if (n <= 1 || heads % n == 0) {
         return true;
     }

@@ -45,5 +45,8 @@ bool flux_generate_alone(struct flux *f, const struct flux_spec *spec,
                          const struct flux_hooks *hooks, struct flux_result *result,
                          bool *is_follower, struct error *err);
 
-/* False, naming the field "ulysses_degree", when ranks can't have whole heads. */
-bool flux_check_heads(const struct flux *f, struct error *err);
+/* False, naming the field "ulysses_degree", when n ranks can't have whole heads; naming "size" or
+ * "max_sequence_length" when one of them would have no token of the image or of the text. */
+bool flux_check_heads(const struct flux_config *c, int n, struct error *err);
+bool flux_check_shares(const struct flux_info *info, int width_px, int height_px, int n_text, int n,
+                       struct error *err);

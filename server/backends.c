@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
+#include "tensor/team.h"
 
 enum dtype backends_compute(const struct backends_wish *wish, bool is_cuda)
 {
@@ -25,7 +26,11 @@ static bool open_cpu(struct backend **out, const struct backends_wish *wish, str
 {
     const struct cpu_options options = {.threads = (int)wish->threads,
                                         .compute = backends_compute(wish, false)};
-    return cpu_open(out, &options, err);
+    if (wish->degree > 1)
+        log_warning("--ulysses-degree %lld: on the cpu its ranks share the cores and nothing is "
+                    "faster; it is there for trying out",
+                    (long long)wish->degree);
+    return cpu_open_team(out, &options, (int)wish->degree, err);
 }
 
 static bool open_cuda(struct backend **out, const struct backends_wish *wish, struct error *err)
@@ -34,7 +39,7 @@ static bool open_cuda(struct backend **out, const struct backends_wish *wish, st
                                          .compute = backends_compute(wish, true)};
     if (wish->threads)
         log_warning("--threads %lld: no effect on the cuda back end", (long long)wish->threads);
-    return cuda_open(out, &options, err);
+    return cuda_open_team(out, &options, (int)wish->degree, err);
 }
 
 bool backends_open(struct backend **out, const struct backends_wish *wish, struct error *err)
@@ -58,23 +63,26 @@ bool backends_open(struct backend **out, const struct backends_wish *wish, struc
 
 bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct error *err)
 {
+    bool is_given = n > 0, is_cpu = wish->kind == BACKENDS_CPU;
+    n = is_given ? n : wish->degree;
     if (n <= 1)
         return true;
     struct error why = {0};
-    bool is_cpu = wish->kind == BACKENDS_CPU;
     int count = is_cpu ? 0 : cuda_device_count(&why);
+    if (count == 0 && !is_given)
+        return true; /* of the CPU, or an error when CUDA is opened */
     if (count == 0)
         return fail_field(err, "--num-gpus",
                           "--num-gpus %lld: must be 1 or 0 on the CPU, which is used as %s",
                           (long long)n, is_cpu ? "--backend cpu asks for it" : why.text);
-    if (wish->device_id + n > count)
-        return fail_field(
-            err, "--num-gpus",
-            "--num-gpus %lld from --device-id %lld: %d CUDA device%s, must be %lld at "
-            "most",
-            (long long)n, (long long)wish->device_id, count, count == 1 ? " answers" : "s answer",
-            (long long)(count > wish->device_id ? count - wish->device_id : 0));
-    return true;
+    if (wish->device_id + n <= count)
+        return true;
+    const char *option = is_given ? "--num-gpus" : "--ulysses-degree";
+    return fail_field(err, option,
+                      "%s %lld from --device-id %lld: %d CUDA device%s, must be %lld at most",
+                      option, (long long)n, (long long)wish->device_id, count,
+                      count == 1 ? " answers" : "s answer",
+                      (long long)(count > wish->device_id ? count - wish->device_id : 0));
 }
 
 bool backends_is_lost(struct backend *b) { return strcmp(b->name, "cuda") == 0 && cuda_is_lost(b); }
@@ -88,11 +96,17 @@ double backends_peak_flops(struct backend *b, double seconds)
     return best;
 }
 
+/* Each rank of a team has a model of its own: on its device, or all of them in host memory. */
 struct memory_room backends_room(struct backend *b)
 {
+    int n = team_size(b->team);
+    size_t host_bytes = memory_check_host() / (size_t)n, bytes = host_bytes;
     bool is_device = strcmp(b->name, "cuda") == 0;
-    size_t host_bytes = memory_check_host();
-    return (struct memory_room){.bytes = is_device ? cuda_memory_available(b) : host_bytes,
+    for (int rank = 0; rank < n && is_device; rank++) {
+        size_t left = cuda_memory_available(rank == 0 ? b : team_backend(b->team, rank));
+        bytes = rank == 0 || left < bytes ? left : bytes;
+    }
+    return (struct memory_room){.bytes = bytes,
                                 .host_bytes = host_bytes,
                                 .is_device = is_device,
                                 .takes_quantised = b->takes_quantised,

@@ -17,13 +17,21 @@ struct backends_wish {
     int kind, dtype;
     int64_t threads;   /* 0: all cores; CPU only */
     int64_t device_id; /* CUDA only */
+    int64_t degree;    /* back ends that make each image together; 0 and 1: one */
 };
+
+#define BACKENDS_DEGREE_HELP                                                                      \
+    "CUDA devices that make each image together, which takes less time: its tokens are split "    \
+    "over "                                                                                       \
+    "them, and NCCL exchanges them for heads around each attention. The CPU takes it for trying " \
+    "out (default 1)"
 
 /* Open what is wished for; "auto" takes a CUDA device when one answers. Logs what was chosen and
  * why. backend_close() the result. */
 bool backends_open(struct backend **out, const struct backends_wish *wish, struct error *err);
 
-/* Are there n devices from device_id on? More than one is for CUDA alone. */
+/* Are there n devices from device_id on? More than one is for CUDA alone. n 0: as many as one image
+ * takes, if there are any. */
 bool backends_check_devices(const struct backends_wish *wish, int64_t n, struct error *err);
 
 /* After a failed run: will nothing work on its device until the process starts anew? */

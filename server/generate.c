@@ -221,6 +221,7 @@ static bool generate(struct run *r, struct error *err)
     enum image_format format = IMAGE_UNKNOWN;
     load_options_warn(load);
     if (!generate_options_format(r->options.output, &format, err) ||
+        !backends_check_devices(&r->options.backend, 0, err) ||
         !find_model(&r->model_dir, r->options.model_path, load_options_content(load), err) ||
         !backends_open(&r->backend, &r->options.backend, err))
         return false;

@@ -70,6 +70,8 @@ static const struct option OPTIONS[] = {
      .help = "type of activations; auto is f32 on the CPU and bf16 on CUDA (default auto)"},
     {"--threads", NULL, "N", ARG_INT, AT(backend.threads), 0, 1024,
      .help = "CPU threads, 0 for all cores (default 0)"},
+    {"--ulysses-degree", NULL, "N", ARG_INT, AT(backend.degree), 1, SHARE_MAX,
+     .help = BACKENDS_DEGREE_HELP},
     {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_text),
      .help = TEXT_OFFLOAD_HELP},
     {"--dit-layerwise-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_layers),
@@ -100,6 +102,12 @@ static bool check(struct generate_options *o, struct error *err)
         return fail_field(err, "--negative-prompt-2",
                           "--negative-prompt-2 needs a --negative-prompt as well");
     }
+    if (o->dump_path && o->backend.degree > 1) {
+        return fail_field(err, "--dump-tensors",
+                          "--dump-tensors with --ulysses-degree %lld: must be 1, as no device has "
+                          "whole tensors otherwise",
+                          (long long)o->backend.degree);
+    }
     if (o->strength >= 0 && !o->image)
         return fail_field(err, "--strength", "--strength needs an --image");
     if (o->profile_steps &&
@@ -118,6 +126,7 @@ bool generate_options_parse(struct generate_options *options, int argc, char **a
         .guidance_scale = -1,
         .true_cfg_scale = -1,
         .strength = -1,
+        .backend.degree = 1,
         .log_level = LOG_WARNING,
     };
     return args_parse(OPTIONS, N_OPTIONS, argc, argv, first, options, NULL, NULL, err) &&

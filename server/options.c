@@ -44,11 +44,11 @@ static const struct option OPTIONS[] = {
     {"--threads", NULL, "N", ARG_INT, AT(backend.threads), 0, 1024, .env = "FLUXSERVE_THREADS",
      .help = "CPU threads of the worker, 0 for all cores (default 0)"},
     {"--num-gpus", NULL, "N", ARG_INT, AT(num_gpus), 0, 64, .env = "FLUXSERVE_NUM_GPUS",
-     .help = "CUDA devices, each with a replica of the model; 0 for the CPU (default 1 where a "
-             "device is used)"},
-    {"--ulysses-degree", NULL, "N", ARG_INT, AT(ulysses_degree), 1, 64,
-     .env = "FLUXSERVE_ULYSSES_DEGREE",
-     .help = "devices that share one image: 1, as images are not split (default 1)"},
+     .help =
+         "CUDA devices, each with a replica of the model, or each --ulysses-degree of them with "
+         "one; 0 for the CPU (default: as many as one image takes)"},
+    {"--ulysses-degree", NULL, "N", ARG_INT, AT(backend.degree), 1, SHARE_MAX,
+     .env = "FLUXSERVE_ULYSSES_DEGREE", .help = BACKENDS_DEGREE_HELP},
     {"--device-id", NULL, "N", ARG_INT, AT(backend.device_id), 0, 63, .env = "FLUXSERVE_DEVICE_ID",
      .help = "the first of the CUDA devices to use (default 0)"},
     {"--text-encoder-cpu-offload", NULL, NULL, ARG_FLAG, AT(load_wish.offloads_text),
@@ -115,18 +115,22 @@ static struct server_options defaults(void)
         .store_bytes = 256 * MIB,
         .log_level = LOG_INFO,
         .num_gpus = 1,
-        .ulysses_degree = 1,
+        .backend.degree = 1,
     };
 }
 
 /* Options on devices against the back end, as far as the command line alone can tell. */
 static bool check_gpus(struct server_options *o, struct error *err)
 {
-    if (o->ulysses_degree > 1) {
-        return fail_field(err, "--ulysses-degree",
-                          "--ulysses-degree %lld: an image is not split over devices, must be 1; "
-                          "--num-gpus %lld serves that many requests at once",
-                          (long long)o->ulysses_degree, (long long)o->ulysses_degree);
+    int64_t degree = o->backend.degree;
+    if (!o->gave_num_gpus)
+        o->num_gpus = degree;
+    if (o->num_gpus % degree != 0) {
+        return fail_field(
+            err, "--num-gpus",
+            "--num-gpus %lld with --ulysses-degree %lld: must be a multiple of it, as "
+            "each image takes %lld devices",
+            (long long)o->num_gpus, (long long)degree, (long long)degree);
     }
     if (o->gave_num_gpus && o->num_gpus == 0) {
         if (o->backend.kind == BACKENDS_CUDA) {

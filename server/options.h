@@ -16,7 +16,7 @@ struct server_options {
     const char *host;
     int64_t port;
     struct backends_wish backend;
-    int64_t num_gpus, ulysses_degree;
+    int64_t num_gpus; /* a multiple of backend.degree; 0: the CPU */
     struct images_limits limits;
     int64_t max_queue, max_body_bytes, max_form_bytes, max_connections, timeout_s;
     int64_t store_images, store_bytes;

@@ -15,14 +15,16 @@ enum { N_PARTS = 4 };
 
 /* What a PCIe 4.0 x16 slot moves from page-locked memory, of 31.5 in theory. */
 #define USUAL_BUS_GBS 25.0
+/* What NVLink 4 (H100) moves each way. */
+#define USUAL_LINK_GBS 450.0
 #define GIGA 1e9
 
 struct config {
     const char *model_path, *size, *device_memory;
-    int64_t steps, max_sequence_length, batch;
+    int64_t steps, max_sequence_length, batch, n_devices;
     struct load_wish load_wish;
     struct backends_wish backend;
-    double bus_gbs;
+    double bus_gbs, link_gbs;
     bool with_cfg, wants_json, wants_help;
 };
 
@@ -66,6 +68,11 @@ static const struct option OPTIONS[] = {
      .help =
          "how fast the device copies from host memory, for the time that offloaded weights take "
          "(default 25: PCIe 4.0 x16, page-locked)"},
+    {"--ulysses-degree", NULL, "N", ARG_INT, AT(n_devices), 1, SHARE_MAX,
+     .help = "devices that make each image together: weights, scratch and work of one of them, and "
+             "what it sends to the others (default 1)"},
+    {"--link-rate", NULL, "GB/S", ARG_DOUBLE, AT(link_gbs), 0.001, 10000,
+     .help = "how fast a device sends to another one (default 450: NVLink 4)"},
     {"--device-memory", NULL, "SIZE", ARG_STRING, AT(device_memory),
      .help = "say whether it fits into so much memory, as in 24GiB or 80GB, and what would fit"},
     {"--json", NULL, NULL, ARG_FLAG, AT(wants_json), .help = "print one JSON object"},
@@ -124,8 +131,17 @@ static void print_streams(const struct flux_plan_query *q, const struct flux_pla
            q->load.memory.is_pinned ? "" : ", slower without --pin-cpu-memory");
 }
 
+/* What a device sends, and how long that takes at so many GB/s. */
+static void print_team(const struct flux_plan_query *q, const struct flux_plan *p, double link_gbs)
+{
+    printf("\ndevices per image  %14d  figures are of the first\nsent per step      ",
+           q->n_devices);
+    print_bytes(p->exchanged_bytes_per_step);
+    printf("  %.6f s at %g GB/s\n", p->exchanged_bytes_per_step / link_gbs / GIGA, link_gbs);
+}
+
 static void print_table(const char *dir, const struct flux_plan_query *q, const struct flux_plan *p,
-                        double bus_gbs)
+                        double bus_gbs, double link_gbs)
 {
     printf("model              %s\n", dir);
     printf("image              %dx%d, ", p->width_px, p->height_px);
@@ -152,6 +168,8 @@ static void print_table(const char *dir, const struct flux_plan_query *q, const 
     printf("\n");
     if (p->streamed_bytes)
         print_streams(q, p, bus_gbs);
+    if (q->n_devices > 1)
+        print_team(q, p, link_gbs);
 }
 
 /* fit may be NULL. */
@@ -179,6 +197,8 @@ static void print_json(const struct flux_plan_query *q, const struct flux_plan *
     json_set(root, "flops_per_step", json_new_double(p->flops_per_step));
     json_set(root, "flops_per_image", json_new_double(p->flops_per_image));
     json_set(root, "bytes_moved_per_step", json_new_double(p->bytes_moved_per_step));
+    json_set(root, "ulysses_degree", json_new_int(q->n_devices));
+    json_set(root, "sent_bytes_per_step", json_new_double(p->exchanged_bytes_per_step));
     json_set(root, "streamed_bytes", json_new_int((int64_t)p->streamed_bytes));
     json_set(root, "stream_buffer_bytes", json_new_int((int64_t)p->stream_buffer_bytes));
     json_set(root, "copied_bytes_per_step", json_new_double(p->streamed_bytes_per_step));
@@ -201,6 +221,7 @@ static bool plan(const struct config *c, struct error *err)
     struct flux_plan_query query = {.steps = (int)c->steps,
                                     .max_sequence_length = (int)c->max_sequence_length,
                                     .batch = (int)c->batch,
+                                    .n_devices = (int)c->n_devices,
                                     .with_cfg = c->with_cfg,
                                     .compute = backends_compute(&c->backend, false)};
     if (c->size && !images_parse_size(c->size, &query.width_px, &query.height_px)) {
@@ -224,7 +245,7 @@ static bool plan(const struct config *c, struct error *err)
     if (ok && c->wants_json)
         print_json(&query, &result, c->bus_gbs, target.bytes ? &fit : NULL);
     else if (ok)
-        print_table(dir.data, &query, &result, c->bus_gbs);
+        print_table(dir.data, &query, &result, c->bus_gbs, c->link_gbs);
     if (ok && !c->wants_json && target.bytes)
         plan_fit_print(&fit, &query, &result);
     buf_free(&dir);
@@ -233,7 +254,8 @@ static bool plan(const struct config *c, struct error *err)
 
 int command_plan(int argc, char **argv, int first)
 {
-    struct config c = {.batch = 1, .bus_gbs = USUAL_BUS_GBS};
+    struct config c = {
+        .batch = 1, .n_devices = 1, .bus_gbs = USUAL_BUS_GBS, .link_gbs = USUAL_LINK_GBS};
     struct error err = {0};
     bool ok = args_parse(OPTIONS, N_OPTIONS, argc, argv, first, &c, NULL, NULL, &err);
     if (ok && c.wants_help) {

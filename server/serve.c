@@ -58,7 +58,7 @@ static bool open_backend(void *ctx, int replica, struct backend **out, struct er
 {
     const struct server *s = ctx;
     struct backends_wish wish = s->options.backend;
-    wish.device_id += replica;
+    wish.device_id += replica * wish.degree;
     if (!backends_open(out, &wish, err))
         return false;
     if (replica == 0) {
@@ -90,7 +90,7 @@ static bool start(struct server *s, struct error *err)
     service->limits = o->limits;
     service->is_strict = o->is_strict;
     service->started_s = clock_unix_ns() / NS_PER_S;
-    int n_replicas = o->num_gpus > 1 ? (int)o->num_gpus : 1;
+    int n_replicas = o->num_gpus > 1 ? (int)(o->num_gpus / o->backend.degree) : 1;
     service->queue = queue_open((int)o->max_queue, n_replicas);
     service->store = store_open((size_t)o->store_images, (size_t)o->store_bytes);
     service->telemetry = telemetry_open();
@@ -232,7 +232,8 @@ int command_serve(int argc, char **argv, int first)
         return 0;
     }
     log_set_level((enum log_level)s.options.log_level);
-    if (!backends_check_devices(&s.options.backend, s.options.num_gpus, &err)) {
+    int64_t n_devices = s.options.gave_num_gpus ? s.options.num_gpus : 0;
+    if (!backends_check_devices(&s.options.backend, n_devices, &err)) {
         options_free(&s.options);
         return complain(&err);
     }

@@ -75,7 +75,29 @@ static void gpus_are_counted_and_numbered(void **state)
     assert_int_equal(o.backend.device_id, 2);
     options_free(&o);
     refuse((const char *[MAX_WORDS]){"--num-gpus", "65"}, "--num-gpus", "65");
-    refuse((const char *[MAX_WORDS]){"--ulysses-degree", "2"}, "--ulysses-degree", "--num-gpus 2");
+}
+
+static void devices_of_an_image_divide_all_devices(void **state)
+{
+    (void)state;
+    struct server_options o;
+    struct error err = {0};
+    assert_true(parse(&o, &err, (const char *[MAX_WORDS]){NULL}));
+    assert_int_equal(o.backend.degree, 1);
+    assert_int_equal(o.num_gpus, 1);
+    options_free(&o);
+    assert_true(parse(&o, &err, (const char *[MAX_WORDS]){"--ulysses-degree", "4"}));
+    assert_int_equal(o.backend.degree, 4);
+    assert_int_equal(o.num_gpus, 4);
+    options_free(&o);
+    assert_true(
+        parse(&o, &err, (const char *[MAX_WORDS]){"--ulysses-degree", "2", "--num-gpus", "6"}));
+    assert_int_equal(o.num_gpus, 6);
+    options_free(&o);
+    refuse((const char *[MAX_WORDS]){"--ulysses-degree", "2", "--num-gpus", "3"}, "--num-gpus",
+           "--num-gpus 3 with --ulysses-degree 2: must be a multiple of it");
+    refuse((const char *[MAX_WORDS]){"--ulysses-degree", "9"}, "--ulysses-degree", "1 to 8");
+    refuse((const char *[MAX_WORDS]){"--ulysses-degree", "0"}, "--ulysses-degree", "1 to 8");
 }
 
 static void no_gpu_means_the_cpu(void **state)
@@ -229,6 +251,7 @@ int main(void)
         cmocka_unit_test(tutorials_arguments_are_accepted),
         cmocka_unit_test(defaults_hold_without_arguments),
         cmocka_unit_test(gpus_are_counted_and_numbered),
+        cmocka_unit_test(devices_of_an_image_divide_all_devices),
         cmocka_unit_test(no_gpu_means_the_cpu),
         cmocka_unit_test(store_must_hold_one_request),
         cmocka_unit_test(model_may_have_several_names),
