@@ -1,10 +1,12 @@
 /* What FLUX.1 asks of each operation: the model code runs over the counting back end, and every
  * call is noted with its shape. One CSV line per stage, operation and shape:
  *
- *     plan_ops MODEL_DIR SIZE_PX     (MODEL_DIR: configs suffice)
+ *     plan_ops MODEL_DIR SIZE_PX [DEVICES]     (MODEL_DIR: configs suffice)
  *     stage,op,shape,calls,flops,bytes
  *
- * Flops and bytes are those of all calls of the line; activations and weights are bf16. Stages are
+ * Flops and bytes are those of all calls of the line; activations and weights are bf16. With
+ * DEVICES they are those of the first of so many that make the picture together, and the bytes of
+ * exchange those that it sends. Stages are
  * text (both encoders, 512 tokens), condition (once an image), step (one denoising step) and
  * decode. tools/performance_gpu.py makes the tables of docs/performance-gpu.md from it. */
 #include <stdio.h>
@@ -146,6 +148,17 @@ static void note_embed(struct backend *b, struct tensor out, struct tensor table
     NOTED(embed, (b, out, table, ids), "%lld x %lld", rows(out), last(out));
 }
 
+static void note_exchange(struct backend *b, struct tensor to, struct tensor from,
+                          const int64_t *counts)
+{
+    struct plan *p = (struct plan *)b;
+    double before = p->exchanged;
+    char shape[64];
+    counting->exchange(b, to, from, counts);
+    snprintf(shape, sizeof shape, "%lld x %lld", rows(from), last(from));
+    note("exchange", shape, 0, p->exchanged - before);
+}
+
 static void run(struct plan *p, const struct flux_config *c, int64_t size_px)
 {
     struct backend *b = &p->backend;
@@ -163,8 +176,8 @@ static void run(struct plan *p, const struct flux_config *c, int64_t size_px)
 
     struct tensor text = scratch_take(b, b->compute, SHAPE(1, TEXT_TOKENS, c->t5.width));
     struct tensor pooled = scratch_take(b, b->compute, SHAPE(1, c->clip.width));
-    struct tensor latents =
-        scratch_take(b, b->compute, SHAPE(1, side * side, c->transformer.in_channels));
+    struct tensor latents = scratch_take(
+        b, b->compute, SHAPE(1, span_own(b, side * side).count, c->transformer.in_channels));
     struct tensor image = scratch_take(b, b->compute, SHAPE(1, size_px, size_px, 3));
     struct tensor latent = scratch_take(b, b->compute, SHAPE(1, map, map, c->vae.latent_channels));
     stage = "text";
@@ -190,9 +203,11 @@ int main(int argc, char **argv)
     struct flux_config config = {0};
     struct error err = {0};
     struct plan p;
-    long size_px = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
-    if (size_px <= 0 || size_px % TOKEN_PX != 0) {
-        fprintf(stderr, "usage: plan_ops MODEL_DIR SIZE_PX (a multiple of %d)\n", TOKEN_PX);
+    long size_px = argc >= 3 ? strtol(argv[2], NULL, 10) : 0;
+    long devices = argc >= 4 ? strtol(argv[3], NULL, 10) : 1;
+    if (argc > 4 || size_px <= 0 || size_px % TOKEN_PX != 0 || devices < 1 || devices > SHARE_MAX) {
+        fprintf(stderr, "usage: plan_ops MODEL_DIR SIZE_PX [DEVICES] (a multiple of %d; 1 to %d)\n",
+                TOKEN_PX, SHARE_MAX);
         return 2;
     }
     if (!flux_config_read(&config, argv[1], &err)) {
@@ -200,6 +215,7 @@ int main(int argc, char **argv)
         return 1;
     }
     plan_init(&p, DTYPE_BF16);
+    p.backend.share = (struct share){.n = (int)devices};
     counting = p.backend.ops;
     struct backend_ops noted = *counting;
     noted.linear = note_linear;
@@ -215,6 +231,7 @@ int main(int argc, char **argv)
     noted.gated_add = note_gated_add;
     noted.copy = note_copy;
     noted.embed = note_embed;
+    noted.exchange = note_exchange;
     p.backend.ops = &noted;
     run(&p, &config, size_px);
     printf("stage,op,shape,calls,flops,bytes\n");

@@ -119,6 +119,11 @@ bool flux_generate(struct flux *f, const struct flux_spec *spec, const struct fl
                           "dump of tensors: not of an image that is made by %d devices",
                           team_size(team));
     }
+    if (hooks != NULL && hooks->profile != NULL) {
+        return fail_field(err, "profile",
+                          "profile of steps: not of an image that is made by %d devices",
+                          team_size(team));
+    }
     struct generating g = {.model = f, .spec = spec, .hooks = hooks};
     team_run(team, generate_rank, &g);
     bool ok = first_error(&g, team_size(team), err);

@@ -26,6 +26,13 @@ struct backends_wish {
     "them, and NCCL exchanges them for heads around each attention. The CPU takes it for trying " \
     "out (default 1)"
 
+/* With the degree: a profile runs each operation by itself, and the devices of an image wait for
+ * each other in the middle of them. */
+#define BACKENDS_NO_PROFILE                                                                     \
+    "--profile-steps with --ulysses-degree %lld: must be 1, as the operations of devices that " \
+    "wait "                                                                                     \
+    "for each other are not timed one by one"
+
 /* Open what is wished for; "auto" takes a CUDA device when one answers. Logs what was chosen and
  * why. backend_close() the result. */
 bool backends_open(struct backend **out, const struct backends_wish *wish, struct error *err);

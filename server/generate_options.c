@@ -110,6 +110,10 @@ static bool check(struct generate_options *o, struct error *err)
     }
     if (o->strength >= 0 && !o->image)
         return fail_field(err, "--strength", "--strength needs an --image");
+    if (o->profile_steps && o->backend.degree > 1) {
+        return fail_field(err, "--profile-steps", BACKENDS_NO_PROFILE,
+                          (long long)o->backend.degree);
+    }
     if (o->profile_steps &&
         !step_profile_parse(&o->profile, "--profile-steps", o->profile_steps, err))
         return false;

@@ -150,6 +150,10 @@ static bool check(struct server_options *o, struct error *err)
                           "of a request find room",
                           (long long)o->store_images, (long long)o->limits.max_n);
     }
+    if (o->profile_steps && *o->profile_steps && o->backend.degree > 1) {
+        return fail_field(err, "--profile-steps", BACKENDS_NO_PROFILE,
+                          (long long)o->backend.degree);
+    }
     if (o->profile_steps && *o->profile_steps &&
         !step_profile_parse(&o->profile, "--profile-steps", o->profile_steps, err))
         return false;

@@ -30,6 +30,8 @@ DEVICES = {
 STAGES = ["text", "condition", "step", "decode"]
 SIZES = [512, 1024]
 STEPS = 28
+DEGREES = [1, 2, 4, 8]  # devices that make one image together
+LINKS = {"NVLink 4": 450, "PCIe 5.0 x16": 63}  # GB/s that a device sends, data sheets
 EXP2_PER_CLOCK = 16  # special-function results per clock and processor, sm_80 to sm_100
 TENSOR_OPS = {"linear", "conv2d", "attention"}
 # What is expected of the bounds, argued in the document: products (by the better of cuBLASLt and our
@@ -51,9 +53,10 @@ LANES = 128  # instructions that a processor begins in a clock, times 32 threads
 KEY_INSTRUCTIONS = 8
 
 
-def plan(program, model, size_px):
+def plan(program, model, size_px, devices=1):
     """Rows of plan_ops with numbers."""
-    out = subprocess.run([program, model, str(size_px)], check=True, capture_output=True, text=True)
+    out = subprocess.run([program, model, str(size_px), str(devices)], check=True,
+                         capture_output=True, text=True)
     rows = list(csv.DictReader(io.StringIO(out.stdout)))
     for row in rows:
         for key in ("calls", "flops", "bytes"):
@@ -214,6 +217,27 @@ def keys_table(plans):
                   "angles through L2, GB"], shown)
 
 
+def team_table(teams):
+    """An image over several H100: what they compute and what they send."""
+    shown = []
+    for size in SIZES:
+        alone = None
+        for degree in DEGREES:
+            rows = teams[size, degree]
+            sent = sum(r["bytes"] for r in rows if r["op"] == "exchange")
+            work = [r for r in rows if r["op"] != "exchange"]
+            image, times = image_seconds(work, "H100 SXM")
+            image += STEPS * sent / LINKS["NVLink 4"] / 1e9
+            alone = alone or image
+            shown.append([f"{size}x{size}, {degree}", f"{times['step'] * 1e3:.1f}",
+                          f"{sent / 1e9:.2f}"]
+                         + [f"{sent / rate / 1e6:.1f}" for rate in LINKS.values()]
+                         + [f"{image:.2f}", f"{alone / image:.1f}"])
+    return table(["picture, devices", "step without exchanges, ms", "sent a step, GB"]
+                 + [f"{link}, ms" for link in LINKS]
+                 + [f"image of {STEPS} steps over NVLink, s", "times as fast"], shown)
+
+
 def sections(plans):
     """Tables by the name of their marker."""
     made = {"images": images_table(plans), "exp2": exp2_table(plans),
@@ -232,7 +256,10 @@ def main():
     parser.add_argument("model_dir")
     parser.add_argument("--write", type=Path, metavar="DOCUMENT")
     args = parser.parse_args()
-    made = sections({size: plan(args.plan_ops, args.model_dir, size) for size in SIZES})
+    teams = {(size, degree): plan(args.plan_ops, args.model_dir, size, degree)
+             for size in SIZES for degree in DEGREES}
+    made = sections({size: teams[size, 1] for size in SIZES})
+    made["ulysses"] = team_table(teams)
     if not args.write:
         for name, text in made.items():
             print(f"## {name}\n\n{text}")
