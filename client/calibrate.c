@@ -24,6 +24,7 @@ struct probe {
     struct transport transport;
     struct records *records;
     struct prompts prompts;
+    struct prompts_reader reader;
     struct request_target target;
     double *errors_us; /* owned, room for n_timed */
     size_t n_errors, n_failed;
@@ -36,7 +37,8 @@ static struct record *make_record(void *self, int64_t session)
     struct probe *p = self;
     struct record *r = records_new(p->records);
     r->session = session;
-    const struct prompts_entry e = prompts_at(&p->prompts, 0);
+    const struct prompts_entry e = prompts_take(&p->reader, 0, &r->owned_row);
+    r->row = e.row;
     r->payload = e.body;
     r->payload_bytes = e.body_bytes;
     random_uuid(r->request_id);
@@ -89,7 +91,7 @@ static bool open_probe(struct probe *p, const struct calibrate_plan *plan, int64
     const struct http_options http = {
         .timeout_ms = TIMEOUT_MS, .is_pooled = true, .max_connections = (long)plan->n_slots + 1};
     struct records_options records = {
-        .context = {.prompts = &p->prompts, .target = &p->target},
+        .context = {.target = &p->target},
         .lines_path = "/dev/null",
         .max_pending_bytes = PENDING_BYTES,
         .min_pending = PENDING_LEAST,
@@ -103,6 +105,7 @@ static bool open_probe(struct probe *p, const struct calibrate_plan *plan, int64
         xasprintf("http://127.0.0.1:%d/v1/images/generations", loopback_port(p->server));
     if (!make_prompt(&p->prompts, err))
         return false;
+    p->reader = prompts_reader(&p->prompts);
     if (!workers_open(&p->workers, plan->n_workers, &p->target, &http, err))
         return false;
     p->transport = workers_transport(p->workers);
@@ -115,6 +118,7 @@ static void close_probe(struct probe *p)
     workers_close(p->workers);
     loopback_close(p->server);
     request_target_free(&p->target);
+    prompts_reader_free(&p->reader);
     prompts_free(&p->prompts);
     free(p->errors_us);
 }

@@ -33,11 +33,24 @@ static bool check_sessions(const struct prompts *p, const char *path, struct err
         return false;
     if (!found)
         return true;
-    const struct prompts_entry first = prompts_at(p, a), second = prompts_at(p, b);
-    return fail_field(err, "session_id",
-                      "%s:%zu: session_id '%s' as in line %zu: a session of several rows is not "
-                      "supported",
-                      path, second.line, second.session_id, first.line);
+    struct prompts_reader readers[2] = {prompts_reader(p), prompts_reader(p)};
+    const struct prompts_entry first = prompts_at(&readers[0], a);
+    const struct prompts_entry second = prompts_at(&readers[1], b);
+    fail_field(err, "session_id",
+               "%s:%zu: session_id '%s' as in line %zu: a session of several rows is not supported",
+               path, second.line, second.session_id, first.line);
+    prompts_reader_free(&readers[0]);
+    prompts_reader_free(&readers[1]);
+    return false;
+}
+
+/* Whoever gives the rows timestamps may expect that they are used. */
+static void warn_of_timestamps(const struct prompts *p, const char *path)
+{
+    struct prompts_reader reader = prompts_reader(p);
+    if (prompts_at(&reader, 0).has_timestamp)
+        log_warning("the timestamps of %s are not used without --fixed-schedule", path);
+    prompts_reader_free(&reader);
 }
 
 static bool read_file(struct data_set *d, struct filling *f, const struct options *o,
@@ -52,8 +65,8 @@ static bool read_file(struct data_set *d, struct filling *f, const struct option
     if (!prompts_read(&source, add, f, err) || !prompts_done(&d->prompts, err) ||
         !check_sessions(&d->prompts, o->input_file, err))
         return false;
-    if (!o->is_fixed_schedule && prompts_at(&d->prompts, 0).has_timestamp)
-        log_warning("the timestamps of %s are not used without --fixed-schedule", o->input_file);
+    if (!o->is_fixed_schedule)
+        warn_of_timestamps(&d->prompts, o->input_file);
     return true;
 }
 

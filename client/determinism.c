@@ -141,10 +141,14 @@ static bool check_names(const struct prompts *p, struct error *err)
     bool found;
     if (!prompts_twins(p, false, &found, &a, &b, err))
         return false;
-    return !found || fail(err, ERR_INVALID,
-                          "--input-file: two rows have the session_id '%s', by which pictures are "
-                          "told apart",
-                          prompts_at(p, a).session_id);
+    if (!found)
+        return true;
+    struct prompts_reader reader = prompts_reader(p);
+    fail(err, ERR_INVALID,
+         "--input-file: two rows have the session_id '%s', by which pictures are told apart",
+         prompts_at(&reader, a).session_id);
+    prompts_reader_free(&reader);
+    return false;
 }
 
 static bool count_prompts(struct determinism *d, const struct options *example, struct error *err)

@@ -38,8 +38,7 @@
 #define POOL_CONNECTIONS 2500 /* as AIPerf's */
 #define OTHER_FILES 64        /* than connections */
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
-#define N_LOOKS 4 /* at a request's row: its place, its body when made, sent and recorded */
-#define TOUCHED_BYTES ((size_t)8 << 20)
+#define LISTS_PASS 65536 /* requests between two trims of the lists that they are read from */
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
 
 struct run {
@@ -56,9 +55,9 @@ struct run {
     struct load_phase phases[MAX_PHASES];
 
     /* the load thread's */
-    int phase;      /* index of the current one */
-    size_t n_made;  /* requests of all phases: prompts go on where the warm-up left off */
-    size_t touched; /* bytes of the data set that came into memory */
+    int phase;     /* index of the current one */
+    size_t n_made; /* requests of all phases: prompts go on where the warm-up left off */
+    struct prompts_reader reader;
     struct sampler sampler;
     struct random cancellation; /* which ones of the measurement are hung up on purpose */
     struct error error;
@@ -81,14 +80,11 @@ static int64_t to_ns(double seconds)
 
 /* ---- the load thread ------------------------------------------------------------------------ */
 
-/* Of a data set of millions of rows only those in flight need be in memory. */
-static void trim_data(struct run *run, size_t body_bytes)
+/* Lists of millions are read in order: what was read need not stay in memory. */
+static void trim_lists(struct run *run)
 {
-    run->touched += body_bytes + N_LOOKS * SHELF_PEEK;
-    if (run->touched < TOUCHED_BYTES)
+    if (run->n_made % LISTS_PASS != 0)
         return;
-    run->touched = 0;
-    shelf_trim(&run->data.prompts.shelf);
     schedule_trim(&run->data.schedule);
     sampler_trim(&run->sampler);
 }
@@ -100,10 +96,11 @@ static struct record *make_record(void *self, int64_t i)
     struct record *r = records_new(run->records);
     bool is_scheduled = schedule->n > 0 && !run->report.phases[run->phase].is_warmup;
     r->entry = is_scheduled ? schedule->entry[i] : sampler_next(&run->sampler);
-    const struct prompts_entry e = prompts_at(&run->data.prompts, r->entry);
+    const struct prompts_entry e = prompts_take(&run->reader, r->entry, &r->owned_row);
     r->url = run->n_made++ % run->options.target.n_urls;
     r->phase = run->phase;
     r->is_warmup = run->report.phases[run->phase].is_warmup;
+    r->row = e.row;
     r->payload = e.body;
     r->payload_bytes = e.body_bytes;
     r->payload_type = e.content_type;
@@ -113,7 +110,7 @@ static struct record *make_record(void *self, int64_t i)
         snprintf(r->correlation_id, sizeof r->correlation_id, "%" PRId64, schedule->user[i]);
     else
         random_uuid(r->correlation_id);
-    trim_data(run, e.body_bytes);
+    trim_lists(run);
     double fraction = run->options.cancellation_rate / 100;
     if (fraction > 0 && !r->is_warmup && random_unit(&run->cancellation) < fraction)
         r->drop_after_ns = 1 + to_ns(run->options.cancellation_delay_s); /* 0 is never */
@@ -288,8 +285,7 @@ static bool open_records(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
     struct records_options options = {
-        .context = {.prompts = &run->data.prompts,
-                    .target = &o->target,
+        .context = {.target = &o->target,
                     .unix_offset_ns = run->report.unix_offset_ns,
                     .has_objectives = o->n_objectives > 0},
         .lines_path = o->export_level >= EXPORT_RECORDS ? run->artifacts.lines : NULL,
@@ -368,6 +364,7 @@ static bool set_up(struct run *run, struct error *err)
     random_init(&run->cancellation, o->seed, "timing.request.cancellation");
     if (!data_set_open(&run->data, o, err))
         return false;
+    run->reader = prompts_reader(&run->data.prompts);
     if (run->data.schedule.n > 0)
         plan_schedule(run);
     return artifacts_open(&run->artifacts, o, &run->data.prompts, err) &&
@@ -495,6 +492,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
         workers_close(run->workers);
         artifacts_close(&run->artifacts);
         sampler_close(&run->sampler);
+        prompts_reader_free(&run->reader);
         data_set_close(&run->data);
         http_teardown();
     }

@@ -66,25 +66,25 @@ bool prompts_done(struct prompts *p, struct error *err) { return shelf_done(&p->
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static struct head head_of(const struct prompts *p, size_t i, const char **rest)
+struct prompts_reader prompts_reader(const struct prompts *p)
 {
-    size_t size;
-    const char *at = shelf_at(&p->shelf, i, &size);
-    struct head head;
-    memcpy(&head, at, sizeof head);
-    *rest = at + sizeof head;
-    return head;
+    return (struct prompts_reader){.shelf = {.shelf = &p->shelf}};
 }
 
-struct prompts_entry prompts_at(const struct prompts *p, size_t i)
+void prompts_reader_free(struct prompts_reader *r) { shelf_reader_free(&r->shelf); }
+
+struct prompts_entry prompts_view(const char *row)
 {
-    const char *at, *parts[N_PARTS];
-    struct head head = head_of(p, i, &at);
+    const char *parts[N_PARTS], *at = row + sizeof(struct head);
+    struct head head;
+    memcpy(&head, row, sizeof head);
     for (size_t k = 0; k < N_PARTS; at += head.sizes[k++])
         parts[k] = head.sizes[k] ? at : NULL;
     return (struct prompts_entry){
+        .row = row,
         .text = parts[TEXT],
         .session_id = parts[SESSION],
+        .is_named = head.is_named,
         .correlation = parts[CORRELATION],
         .turn = head.turn,
         .line = head.line,
@@ -99,10 +99,20 @@ struct prompts_entry prompts_at(const struct prompts *p, size_t i)
     };
 }
 
-void prompts_pass(const struct prompts *p, size_t *seen, const struct prompts_entry *e)
+struct prompts_entry prompts_at(struct prompts_reader *r, size_t i)
 {
-    size_t json = e->json == e->body ? 0 : e->json_bytes;
-    shelf_pass(&p->shelf, seen, sizeof(struct head) + e->body_bytes + json + strlen(e->text));
+    size_t size;
+    return prompts_view(shelf_at(&r->shelf, i, &size));
+}
+
+struct prompts_entry prompts_take(struct prompts_reader *r, size_t i, char **owned)
+{
+    size_t size;
+    const char *row = shelf_at(&r->shelf, i, &size);
+    *owned = NULL;
+    if (r->shelf.shelf->bytes.has_file)
+        row = *owned = memcpy(xmalloc(size), row, size);
+    return prompts_view(row);
 }
 
 /* ---- looking for names ---------------------------------------------------------------------- */
@@ -130,42 +140,45 @@ static uint64_t hash_text(const char *text)
 static bool list_names(const struct prompts *p, bool only_named, struct spill *names,
                        struct error *err)
 {
+    struct prompts_reader reader = prompts_reader(p);
     bool ok = true;
-    size_t seen = 0;
     for (size_t i = 0; ok && i < p->n_entries; i++) {
-        const char *rest;
-        struct head head = head_of(p, i, &rest);
-        const struct prompts_entry e = prompts_at(p, i);
+        const struct prompts_entry e = prompts_at(&reader, i);
         const struct name name = {hash_text(e.session_id), i};
-        if (e.turn == 0 && (head.is_named || !only_named))
+        if (e.turn == 0 && (e.is_named || !only_named))
             ok = spill_append(names, &name, sizeof name, err);
-        prompts_pass(p, &seen, &e);
     }
+    prompts_reader_free(&reader);
     return ok && spill_done(names, err);
 }
 
-static bool is_same_name(const struct prompts *p, const struct name *a, const struct name *b)
+static bool is_same_name(struct prompts_reader readers[2], const struct name *a,
+                         const struct name *b)
 {
-    return strcmp(prompts_at(p, a->entry).session_id, prompts_at(p, b->entry).session_id) == 0;
+    return strcmp(prompts_at(&readers[0], a->entry).session_id,
+                  prompts_at(&readers[1], b->entry).session_id) == 0;
 }
 
 bool prompts_twins(const struct prompts *p, bool only_named, bool *found, size_t *a, size_t *b,
                    struct error *err)
 {
     struct spill names = {.dir = p->shelf.bytes.dir};
+    struct prompts_reader readers[2] = {prompts_reader(p), prompts_reader(p)};
     bool ok = list_names(p, only_named, &names, err) &&
               spill_sort(&names, sizeof(struct name), by_name, err);
     const struct name *list = (const void *)names.at;
     *found = false;
     for (size_t i = 1; ok && !*found && i < names.size / sizeof *list; i++) {
         for (size_t k = i; !*found && k > 0 && list[k - 1].hash == list[i].hash; k--) {
-            *found = is_same_name(p, &list[k - 1], &list[i]);
+            *found = is_same_name(readers, &list[k - 1], &list[i]);
             *a = list[k - 1].entry;
             *b = list[i].entry;
         }
         if (i % NAMES_PASS == 0)
             spill_trim(&names);
     }
+    prompts_reader_free(&readers[0]);
+    prompts_reader_free(&readers[1]);
     spill_close(&names);
     return ok;
 }
@@ -175,24 +188,24 @@ bool prompts_twins(const struct prompts *p, bool only_named, bool *found, size_t
 void prompts_hash(const struct prompts *p, uint8_t digest[SHA256_SIZE])
 {
     struct sha256 *whole = sha256_begin();
-    size_t seen = 0;
+    struct prompts_reader reader = prompts_reader(p);
     for (size_t i = 0; i < p->n_entries; i++) {
-        const struct prompts_entry e = prompts_at(p, i);
+        const struct prompts_entry e = prompts_at(&reader, i);
         uint8_t one[SHA256_SIZE];
         sha256(e.body, e.body_bytes, one);
         sha256_add(whole, one, sizeof one);
-        prompts_pass(p, &seen, &e);
     }
+    prompts_reader_free(&reader);
     sha256_end(whole, digest);
 }
 
 void prompts_print_inputs(const struct prompts *p, FILE *out)
 {
     struct buf text = {0};
-    size_t seen = 0;
+    struct prompts_reader reader = prompts_reader(p);
     buf_puts(&text, "{\n  \"data\": [");
     for (size_t i = 0; i < p->n_entries; i++) {
-        const struct prompts_entry e = prompts_at(p, i);
+        const struct prompts_entry e = prompts_at(&reader, i);
         if (e.turn > 0) {
             buf_puts(&text, ",\n        ");
         } else {
@@ -204,9 +217,9 @@ void prompts_print_inputs(const struct prompts *p, FILE *out)
         fields_format_json(&text, e.json, 2, 4);
         fwrite(text.data, 1, text.size, out);
         buf_clear(&text);
-        prompts_pass(p, &seen, &e);
     }
     buf_puts(&text, p->n_entries ? "\n      ]\n    }\n  ]\n}" : "\n  ]\n}");
     fwrite(text.data, 1, text.size, out);
     buf_free(&text);
+    prompts_reader_free(&reader);
 }

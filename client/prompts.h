@@ -8,10 +8,12 @@
 #include "client/draft.h"
 #include "client/shelf.h"
 
-/* What is kept of a finished draft. Texts belong to the data set. */
+/* What is kept of a finished draft. Its texts lie in its row. */
 struct prompts_entry {
+    const char *row; /* the entry's own bytes, for prompts_view */
     const char *text;
     const char *session_id;  /* conversation_id of the records */
+    bool is_named;           /* by its row */
     const char *correlation; /* X-Correlation-ID of its requests; NULL: a new one for each */
     size_t turn;             /* of a session, from 0; later turns stand behind */
     size_t line;             /* of the file, from 1; 0: made up */
@@ -40,12 +42,19 @@ bool prompts_put(struct prompts *p, const struct draft *d, struct error *err);
 /* All are there: from now on prompts_at may be used. */
 bool prompts_done(struct prompts *p, struct error *err);
 
-/* Entry i < n_entries. */
-struct prompts_entry prompts_at(const struct prompts *p, size_t i);
+/* Reads entries, by one thread. */
+struct prompts_reader {
+    struct shelf_reader shelf;
+};
+struct prompts_reader prompts_reader(const struct prompts *p);
+void prompts_reader_free(struct prompts_reader *r);
 
-/* Loops over many entries call this for each: now and then it takes what was read out of memory.
- * *seen is 0 at the start. */
-void prompts_pass(const struct prompts *p, size_t *seen, const struct prompts_entry *e);
+/* Entry i < n_entries; holds until the next call. */
+struct prompts_entry prompts_at(struct prompts_reader *r, size_t i);
+/* The same for longer: until *owned is freed, or as long as p when that is NULL. */
+struct prompts_entry prompts_take(struct prompts_reader *r, size_t i, char **owned);
+/* What a row says. */
+struct prompts_entry prompts_view(const char *row);
 
 /* Find two entries, *a < *b, of one session_id, later turns aside; only among those named by their
  * rows when only_named. *found says whether there are any. */

@@ -225,7 +225,7 @@ static bool read_row(struct draft *d, const char *line, size_t size,
 
 /* ---- pools ---------------------------------------------------------------------------------- */
 
-static bool draw_row(const struct shelf *pool, size_t i, const struct prompts_source *source,
+static bool draw_row(struct shelf_reader *pool, size_t i, const struct prompts_source *source,
                      prompts_row_fn handle, void *self, struct error *err)
 {
     size_t size;
@@ -243,14 +243,14 @@ static bool draw_rows(const struct shelf *pool, const struct prompts_source *sou
                       prompts_row_fn handle, void *self, struct error *err)
 {
     struct random random;
+    struct shelf_reader reader = {.shelf = pool};
     bool ok = true;
-    size_t seen = 0;
     random_init(&random, source->seed, "dataset.loader.random_pool");
     for (size_t i = 0; ok && i < source->n_drawn; i++) { /* as Python's random.choices */
         size_t which = (size_t)(random_unit(&random) * (double)pool->n);
-        ok = draw_row(pool, which, source, handle, self, err);
-        shelf_pass(pool, &seen, SHELF_PEEK);
+        ok = draw_row(&reader, which, source, handle, self, err);
     }
+    shelf_reader_free(&reader);
     return ok;
 }
 

@@ -30,6 +30,7 @@ void record_free_verdict(struct record *r)
 static void free_parts(struct record *r)
 {
     record_free_verdict(r);
+    free(r->owned_row);
     free(r->transfer_text);
     free(r->reason);
     free(r->content_type);

@@ -48,7 +48,7 @@ struct record {
     int64_t session;     /* 0, 1, 2, ... in the order of sending, restarts in each phase */
     size_t entry;        /* index into the data set */
     size_t url;          /* index into the list of URLs */
-    const char *payload; /* the request body as sent; owned by the data set */
+    const char *payload; /* the request body as sent; lies in row */
     size_t payload_bytes;
     int phase; /* index into the phases of the run */
     bool is_warmup;
@@ -85,6 +85,8 @@ struct record {
     char correlation_id[UUID_SIZE];
     const char *correlation_name; /* instead of it, owned by the data set; or NULL */
     const char *payload_type;     /* Content-Type of the request, owned likewise; NULL: JSON */
+    const char *row; /* the entry of the data set (prompts_view): all these lie in it */
+    char *owned_row; /* owned: it, when it was read from a file; or NULL */
     int64_t planned; /* index in the phase's plan: not session when a request waits for another */
     int64_t drop_after_ns;           /* hang up so long after the last byte was sent; 0: never */
     char *transfer_text;             /* owned: what the transport says about a failure, or NULL */

@@ -67,7 +67,7 @@ static void put_time(struct buf *out, const char *key, int64_t ns, const struct 
 static void put_metadata(struct buf *out, const struct record *r, const struct record_context *c)
 {
     const char *phase = r->is_warmup ? "warmup" : "profiling";
-    const struct prompts_entry e = prompts_at(c->prompts, r->entry);
+    const struct prompts_entry e = prompts_view(r->row);
     put_key(out, "metadata");
     buf_putc(out, '{');
     put_int(out, "session_num", r->session);
@@ -238,7 +238,7 @@ void record_print_raw(struct buf *out, const struct record *r, const struct reco
     }
     buf_putc(out, ']');
     put_key(out, "payload");
-    const struct prompts_entry e = prompts_at(c->prompts, r->entry);
+    const struct prompts_entry e = prompts_view(r->row);
     buf_append(out, e.json, e.json_bytes);
     if (!record_succeeded(r))
         put_error(out, r);

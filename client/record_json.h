@@ -8,7 +8,6 @@
 
 /* What the lines of a run share. */
 struct record_context {
-    const struct prompts *prompts;
     const struct request_target *target;
     int64_t unix_offset_ns; /* monotonic + this = Unix time */
     char worker_id[32], processor_id[32];

@@ -81,10 +81,7 @@ static bool fetch(void *self, const struct record *r, const char *url, struct bu
     return ok;
 }
 
-static const char *prompt_of(const struct records *s, const struct record *r)
-{
-    return prompts_at(s->options.context.prompts, r->entry).text;
-}
+static const char *prompt_of(const struct record *r) { return prompts_view(r->row).text; }
 
 static double latency_ms(const struct record *r)
 {
@@ -95,7 +92,7 @@ static void show(void *self, const struct record *r, const struct buf *file,
                  const struct image *pixels)
 {
     struct records *s = self;
-    report_html_images_add(s->options.images, file->data, file->size, pixels, prompt_of(s, r),
+    report_html_images_add(s->options.images, file->data, file->size, pixels, prompt_of(r),
                            latency_ms(r));
 }
 
@@ -137,7 +134,7 @@ static bool recall(struct records *s, struct record *r)
     if (is_shown(s, r) && known->n_shown < known->n_images)
         return false; /* judged when nobody wanted to see it */
     for (size_t i = 0; i < known->n_shown && is_shown(s, r); i++)
-        report_html_images_repeat(s->options.images, known->first_shown + i, prompt_of(s, r),
+        report_html_images_repeat(s->options.images, known->first_shown + i, prompt_of(r),
                                   latency_ms(r));
     answer_recall(r);
     return true;
@@ -146,7 +143,7 @@ static bool recall(struct records *s, struct record *r)
 /* All that follows the verdict, in the order of the ends. */
 static void finish(struct records *s, struct record *r)
 {
-    r->isl = prompts_at(s->options.context.prompts, r->entry).isl;
+    r->isl = prompts_view(r->row).isl;
     r->is_good = s->options.n_objectives > 0 &&
                  metrics_is_good(r, s->options.objectives, s->options.n_objectives);
     if (s->raw) {

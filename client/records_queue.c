@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #define SMALL_PARTS ((size_t)512) /* header values of a record and what malloc adds */
+#define ROW_SHARE 3               /* a row of an edit has the picture in base64 beside the body */
 
 static void push(_Atomic(struct record *) *stack, struct record *r)
 {
@@ -136,7 +137,8 @@ struct record *records_queue_take(struct records_queue *q, int64_t until_ns)
 
 size_t records_queue_bytes(const struct record *r)
 {
-    return sizeof *r + r->body.capacity + SMALL_PARTS;
+    size_t row = r->owned_row ? ROW_SHARE * r->payload_bytes : 0;
+    return sizeof *r + r->body.capacity + SMALL_PARTS + row;
 }
 
 bool records_queue_release(struct records_queue *q, size_t n, size_t bytes)

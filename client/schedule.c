@@ -76,22 +76,28 @@ static bool is_within(const struct schedule_window *w, double at_ms)
            (!w->has_end || at_ms <= (double)w->end_ms);
 }
 
+static bool add_moment(struct spill *moments, const struct prompts_entry *e, size_t i,
+                       const struct schedule_window *window, const char *path, struct error *err)
+{
+    const struct moment moment = {e->timestamp_ms, i};
+    if (!e->has_timestamp)
+        return fail_field(err, "timestamp",
+                          "%s:%zu: no timestamp: --fixed-schedule needs one in each row, in ms",
+                          path, e->line);
+    return !is_within(window, e->timestamp_ms) ||
+           spill_append(moments, &moment, sizeof moment, err);
+}
+
 static bool gather(struct spill *moments, const struct prompts *prompts,
                    const struct schedule_window *window, const char *path, struct error *err)
 {
+    struct prompts_reader reader = prompts_reader(prompts);
     bool ok = true;
-    size_t seen = 0;
     for (size_t i = 0; ok && i < prompts->n_entries; i++) {
-        const struct prompts_entry e = prompts_at(prompts, i);
-        const struct moment moment = {e.timestamp_ms, i};
-        if (!e.has_timestamp)
-            return fail_field(err, "timestamp",
-                              "%s:%zu: no timestamp: --fixed-schedule needs one in each row, in ms",
-                              path, e.line);
-        if (is_within(window, e.timestamp_ms))
-            ok = spill_append(moments, &moment, sizeof moment, err);
-        prompts_pass(prompts, &seen, &e);
+        const struct prompts_entry e = prompts_at(&reader, i);
+        ok = add_moment(moments, &e, i, window, path, err);
     }
+    prompts_reader_free(&reader);
     if (ok && moments->size == 0)
         return fail_field(err, "--fixed-schedule-start-offset",
                           "%s has no timestamp between --fixed-schedule-start-offset and "

@@ -9,7 +9,7 @@
 /* Zero-initialise but for the directories of the two. */
 struct shelf {
     struct spill bytes;
-    struct spill ends; /* uint64_t: where each piece ends */
+    struct spill ends; /* uint64_t: 0, then where each piece ends */
     size_t n;
 };
 
@@ -22,18 +22,25 @@ static inline void shelf_init(struct shelf *s, const char *dir)
 bool shelf_append(struct shelf *s, const void *bytes, size_t size, struct error *err);
 bool shelf_end(struct shelf *s, struct error *err);
 
-/* All is there: shelf_at may be used. */
+/* All is there: readers may be made. */
 bool shelf_done(struct shelf *s, struct error *err);
-/* Piece i < n; it has any alignment. Holds until shelf_close. */
-const char *shelf_at(const struct shelf *s, size_t i, size_t *size);
-
-/* What looking at one piece somewhere brings into memory at least: the system maps pages around it.
- */
-#define SHELF_PEEK ((size_t)64 << 10)
-
-/* Loops call this for every piece read, with its size; *seen, 0 at the start, is what was read
- * since the pages were last given back. */
-void shelf_pass(const struct shelf *s, size_t *seen, size_t size);
-/* Take its pages out of the process's memory (spill_trim). */
-void shelf_trim(const struct shelf *s);
 void shelf_close(struct shelf *s);
+
+/* A piece of a file in memory. */
+struct shelf_window {
+    struct buf bytes;
+    size_t from;
+};
+
+/* Reads a shelf, by one thread. What lies in a file is read, not mapped: the system may map any
+ * amount around a byte. Zero-initialise but for the shelf. */
+struct shelf_reader {
+    const struct shelf *shelf;
+    struct shelf_window bytes, ends;
+    size_t next; /* after the last piece: whoever wants it will want those behind it too */
+};
+
+/* Piece i < n, at any alignment; holds until the next call, or shelf_close when the shelf is in
+ * memory. A file that can't be read any more ends the program, as memory that is gone does. */
+const char *shelf_at(struct shelf_reader *r, size_t i, size_t *size);
+void shelf_reader_free(struct shelf_reader *r);

@@ -29,14 +29,16 @@ struct plan {
 
 static bool find_sessions(struct sessions *s, const struct prompts *prompts, struct error *err)
 {
+    struct prompts_reader reader = prompts_reader(prompts);
     bool ok = true;
     const uint64_t end = prompts->n_entries;
     for (uint64_t i = 0; ok && i < end; i++) {
-        if (prompts_at(prompts, i).turn > 0)
+        if (prompts_at(&reader, i).turn > 0)
             continue;
         s->n++;
         ok = spill_append(&s->list, &i, sizeof i, err);
     }
+    prompts_reader_free(&reader);
     ok = ok && spill_append(&s->list, &end, sizeof end, err) && spill_done(&s->list, err);
     s->first = (const void *)s->list.at;
     return ok;

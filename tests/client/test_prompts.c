@@ -36,6 +36,7 @@ static const struct fields NONE = {0};
 /* Rows of a text, or prompts that are made up, become a data set. */
 struct making {
     struct prompts prompts;
+    struct prompts_reader reader;
     struct draft_maker *maker;
 };
 
@@ -52,11 +53,13 @@ static void start(struct making *m, const struct draft_options *options, const c
     all.extra = options->extra ? options->extra : &NONE;
     m->maker = draft_maker_open(&all);
     prompts_init(&m->prompts, dir);
+    m->reader = prompts_reader(&m->prompts);
 }
 
 static void stop(struct making *m)
 {
     draft_maker_close(m->maker);
+    prompts_reader_free(&m->reader);
     prompts_free(&m->prompts);
 }
 
@@ -88,8 +91,8 @@ static void rows_become_entries_in_order(void **state)
                    &err))
         fail_msg("%s", err.text);
     assert_int_equal(m.prompts.n_entries, 3);
-    assert_string_equal(prompts_at(&m.prompts, 0).session_id, "session_000000");
-    const struct prompts_entry e = prompts_at(&m.prompts, 1);
+    assert_string_equal(prompts_at(&m.reader, 0).session_id, "session_000000");
+    const struct prompts_entry e = prompts_at(&m.reader, 1);
     assert_string_equal(e.session_id, "s");
     assert_string_equal(e.body, "{\"prompt\":\"two\",\"model\":\"m\","
                                 "\"response_format\":\"b64_json\",\"n\":1,"
@@ -98,8 +101,8 @@ static void rows_become_entries_in_order(void **state)
     assert_ptr_equal(e.json, e.body);
     assert_int_equal(e.line, 4);
     assert_null(e.content_type);
-    assert_int_equal(prompts_at(&m.prompts, 0).isl, 1);
-    assert_string_equal(prompts_at(&m.prompts, 2).text, "three");
+    assert_int_equal(prompts_at(&m.reader, 0).isl, 1);
+    assert_string_equal(prompts_at(&m.reader, 2).text, "three");
     stop(&m);
 }
 
@@ -108,8 +111,8 @@ static void sessions_are_uuids_without_a_seed(void **state)
     (void)state;
     struct making m;
     assert_true(read_text(&m, &(struct draft_options){0}, "{\"text\":\"one\"}", NULL));
-    assert_int_equal(strlen(prompts_at(&m.prompts, 0).session_id), 36);
-    assert_int_equal(prompts_at(&m.prompts, 0).isl, -1);
+    assert_int_equal(strlen(prompts_at(&m.reader, 0).session_id), 36);
+    assert_int_equal(prompts_at(&m.reader, 0).isl, -1);
     stop(&m);
 }
 
@@ -121,7 +124,7 @@ static void length_is_that_of_the_prompt_sent(void **state)
     const struct draft_options options = {.tokens = gpt2, .extra = &extra};
     fields_set(&extra, "prompt", "\"A red fox\"");
     assert_true(read_text(&m, &options, "{\"text\":\"one\"}", NULL));
-    assert_int_equal(prompts_at(&m.prompts, 0).isl, 3);
+    assert_int_equal(prompts_at(&m.reader, 0).isl, 3);
     fields_free(&extra);
     stop(&m);
 }
@@ -198,19 +201,27 @@ static void many_entries_lie_in_a_file_and_read_the_same(void **state)
     const size_t n = 30000;
     struct making memory, file;
     uint8_t digests[2][SHA256_SIZE];
-    size_t seen = 0;
     fill(&memory, n, NULL);
     fill(&file, n, "/tmp");
     assert_false(memory.prompts.shelf.bytes.has_file);
     assert_true(file.prompts.shelf.bytes.has_file);
     for (size_t i = 0; i < n; i++) {
-        const struct prompts_entry a = prompts_at(&memory.prompts, i);
-        const struct prompts_entry b = prompts_at(&file.prompts, i);
+        const struct prompts_entry a = prompts_at(&memory.reader, i);
+        const struct prompts_entry b = prompts_at(&file.reader, i);
         assert_string_equal(a.text, b.text);
         assert_string_equal(a.body, b.body);
         assert_string_equal(a.session_id, b.session_id);
         assert_int_equal(b.line, i + 1);
-        prompts_pass(&file.prompts, &seen, &b);
+    }
+    for (size_t i = n - 1; i < n; i -= 997) { /* backwards, and to keep */
+        char *owned[2];
+        const struct prompts_entry a = prompts_take(&memory.reader, i, &owned[0]);
+        const struct prompts_entry b = prompts_take(&file.reader, i, &owned[1]);
+        prompts_at(&file.reader, n / 2);
+        assert_null(owned[0]);
+        assert_non_null(owned[1]);
+        assert_string_equal(a.body, b.body);
+        free(owned[1]);
     }
     prompts_hash(&memory.prompts, digests[0]);
     prompts_hash(&file.prompts, digests[1]);
@@ -253,8 +264,8 @@ static void synthetic_lengths_are_aiperfs(void **state)
     }
     assert_true(prompts_done(&m.prompts, NULL));
     for (size_t i = 0; i < 5; i++)
-        assert_int_equal(prompts_at(&m.prompts, i).isl, WANT[i]);
-    assert_string_not_equal(prompts_at(&m.prompts, 1).text, prompts_at(&m.prompts, 4).text);
+        assert_int_equal(prompts_at(&m.reader, i).isl, WANT[i]);
+    assert_string_not_equal(prompts_at(&m.reader, 0).text, prompts_at(&m.reader, 1).text);
     stop(&m);
 }
 

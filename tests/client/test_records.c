@@ -26,8 +26,8 @@
 struct fixture {
     char dir[32], path[64];
     int pipe, woken[2]; /* read ends first */
-    struct buf payload;
     struct prompts prompts;
+    struct prompts_reader reader;
     struct request_target target;
     struct records *records;
 };
@@ -47,6 +47,14 @@ static void make_prompt(struct prompts *prompts)
     draft_free(&d);
 }
 
+static void give_row(struct record *r, struct prompts_reader *reader)
+{
+    const struct prompts_entry e = prompts_take(reader, 0, &r->owned_row);
+    r->row = e.row;
+    r->payload = e.body;
+    r->payload_bytes = e.body_bytes;
+}
+
 static void open_fixture(struct fixture *f, size_t max_pending_bytes)
 {
     *f = (struct fixture){.dir = "/tmp/test_records.XXXXXX"};
@@ -57,9 +65,9 @@ static void open_fixture(struct fixture *f, size_t max_pending_bytes)
     assert_int_equal(pipe(f->woken), 0);
     f->pipe = open(f->path, O_RDONLY | O_NONBLOCK);
     assert_true(f->pipe >= 0);
-    buf_puts(&f->payload, "{}");
     make_prompt(&f->prompts);
-    struct records_options options = {.context = {.prompts = &f->prompts, .target = &f->target},
+    f->reader = prompts_reader(&f->prompts);
+    struct records_options options = {.context = {.target = &f->target},
                                       .raw_path = f->path,
                                       .max_pending_bytes = max_pending_bytes,
                                       .on_room = on_room,
@@ -70,8 +78,7 @@ static void open_fixture(struct fixture *f, size_t max_pending_bytes)
 static void push(struct fixture *f, enum transfer transfer)
 {
     struct record *r = xcalloc(1, sizeof *r);
-    r->payload = f->payload.data;
-    r->payload_bytes = f->payload.size;
+    give_row(r, &f->reader);
     r->transfer = transfer;
     r->status = 200;
     memset(buf_reserve(&r->body, BODY), 'x', BODY);
@@ -103,7 +110,7 @@ static void close_fixture(struct fixture *f)
     close(f->woken[1]);
     unlink(f->path);
     rmdir(f->dir);
-    buf_free(&f->payload);
+    prompts_reader_free(&f->reader);
     prompts_free(&f->prompts);
 }
 
@@ -168,17 +175,17 @@ static void verdicts_come_in_the_order_of_the_ends(void **state)
     enum { N = 100 };
     struct prompts prompts = {0};
     struct request_target target = {0};
-    struct records_options options = {.context = {.prompts = &prompts, .target = &target},
+    struct records_options options = {.context = {.target = &target},
                                       .max_pending_bytes = SIZE_MAX};
     struct records *records;
     struct error err = {0};
     size_t n;
     make_prompt(&prompts);
+    struct prompts_reader reader = prompts_reader(&prompts);
     assert_true(records_open(&records, &options, &err));
     for (int i = 0; i < N; i++) {
         struct record *r = records_new(records);
-        r->payload = "{}";
-        r->payload_bytes = 2;
+        give_row(r, &reader);
         r->status = 200;
         r->session = i;
         put_answer(&r->body, 1 + i % 20, i % 7 != 3);
@@ -194,6 +201,7 @@ static void verdicts_come_in_the_order_of_the_ends(void **state)
     }
     assert_int_equal(atomic_load(&records_counters(records)->n_judged), N);
     records_close(records);
+    prompts_reader_free(&reader);
     prompts_free(&prompts);
 }
 

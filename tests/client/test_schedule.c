@@ -134,9 +134,10 @@ static void users_have_places_and_follow_themselves(void **state)
     assert_true(prompts_done(&p, NULL));
     assert_true(users_plan(&s, &p, 4, 1000, 20, NULL, NULL));
     assert_int_equal(s.n_places, 4);
+    struct prompts_reader reader = prompts_reader(&p);
     for (size_t i = 0; i < s.n; i++) {
         assert_int_equal(s.due_ns[i], (int64_t)i * MS);
-        bool is_first = prompts_at(&p, s.entry[i]).turn == 0;
+        bool is_first = prompts_at(&reader, s.entry[i]).turn == 0;
         assert_int_equal(s.follows[i], !is_first);
         if (is_first)
             continue;
@@ -147,6 +148,7 @@ static void users_have_places_and_follow_themselves(void **state)
     assert_int_equal(s.user[0], 5);
     for (int64_t user = 2; user <= 4; user++)
         assert_true(s.user[1] == user || s.user[2] == user || s.user[3] == user);
+    prompts_reader_free(&reader);
     schedule_free(&s);
     prompts_free(&p);
 }
