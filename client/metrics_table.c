@@ -262,10 +262,10 @@ static bool adjusted_latency(const struct metrics_input *in, struct stats *s)
 
 /* ---- levels over time ----------------------------------------------------------------------- */
 
-static int compare_steps(const void *a, const void *b)
+static int compare_times(const void *a, const void *b)
 {
-    const struct stats_step *x = a, *y = b;
-    return (x->at_ns > y->at_ns) - (x->at_ns < y->at_ns);
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
 }
 
 static int64_t clamp(int64_t ns, int64_t low, int64_t high)
@@ -273,24 +273,51 @@ static int64_t clamp(int64_t ns, int64_t low, int64_t high)
     return ns < low ? low : ns > high ? high : ns;
 }
 
-/* Requests in flight at each moment of the window. */
-static bool effective_concurrency(const struct metrics_input *in, struct stats *s)
+/* When requests of the window start, and when they end: two lists of n moments, each in order. */
+struct edges {
+    int64_t *starts, *ends; /* owned */
+    size_t n;
+};
+
+static void find_edges(struct edges *e, const struct metrics_input *in)
 {
-    struct stats_step *steps = xcalloc(2 * in->n_flights + 1, sizeof *steps);
-    size_t n = 0;
-    steps[n++] = (struct stats_step){in->start_ns, 0};
+    e->starts = xcalloc(in->n_flights + 1, sizeof *e->starts);
+    e->ends = xcalloc(in->n_flights + 1, sizeof *e->ends);
     for (size_t i = 0; i < in->n_flights; i++) {
         const struct record *r = metrics_flight(in, i);
         if (r->end_ns <= in->start_ns || r->start_ns >= in->end_ns)
             continue; /* a slice sees the few around it */
-        steps[n++] = (struct stats_step){clamp(r->start_ns, in->start_ns, in->end_ns), 1};
-        steps[n++] = (struct stats_step){clamp(r->end_ns, in->start_ns, in->end_ns), -1};
+        e->starts[e->n] = clamp(r->start_ns, in->start_ns, in->end_ns);
+        e->ends[e->n++] = clamp(r->end_ns, in->start_ns, in->end_ns);
     }
-    qsort(steps, n, sizeof *steps, compare_steps);
-    for (size_t i = 1; i < n; i++) /* changes to levels */
-        steps[i].level += steps[i - 1].level;
-    *s = stats_compute_steps(steps, n, in->end_ns);
-    free(steps);
+    qsort(e->starts, e->n, sizeof *e->starts, compare_times);
+    qsort(e->ends, e->n, sizeof *e->ends, compare_times);
+}
+
+/* Requests in flight at each moment of the window. */
+static bool effective_concurrency(const struct metrics_input *in, struct stats *s)
+{
+    struct edges e = {0};
+    find_edges(&e, in);
+    double *time = xcalloc(e.n + 1, sizeof *time);
+    size_t level = 0, n_started = 0, n_ended = 0, n_spans = 0;
+    for (int64_t at_ns = in->start_ns; at_ns < in->end_ns;) {
+        while (n_started < e.n && e.starts[n_started] <= at_ns)
+            n_started++;
+        while (n_ended < n_started && e.ends[n_ended] <= at_ns)
+            n_ended++;
+        level = n_started - n_ended;
+        int64_t until_ns = n_started < e.n ? e.starts[n_started] : in->end_ns;
+        if (n_ended < n_started && e.ends[n_ended] < until_ns)
+            until_ns = e.ends[n_ended];
+        time[level] += (double)(until_ns - at_ns);
+        n_spans++;
+        at_ns = until_ns;
+    }
+    *s = stats_compute_levels(time, e.n + 1, n_spans);
+    free(time);
+    free(e.starts);
+    free(e.ends);
     return s->count > 0;
 }
 
@@ -298,8 +325,8 @@ static bool effective_concurrency(const struct metrics_input *in, struct stats *
  * because scripts made for AIPerf's files look for them. */
 static bool no_tokens(const struct metrics_input *in, struct stats *s)
 {
-    struct stats_step none = {in->start_ns, 0};
-    *s = stats_compute_steps(&none, 1, in->end_ns);
+    const double time = (double)(in->end_ns - in->start_ns);
+    *s = stats_compute_levels(&time, 1, time > 0);
     return s->count > 0;
 }
 

@@ -29,19 +29,42 @@ static void group_failures(struct report_phase *p)
     }
 }
 
+static void leave_out_canceled(struct report_phase *p)
+{
+    p->chosen = xcalloc(p->n_flights, sizeof *p->chosen);
+    for (size_t i = 0; i < p->n_flights; i++) {
+        kept_pass(p->kept, i);
+        if (!record_was_canceled(p->flights[i]))
+            p->chosen[p->n_records++] = p->flights[i];
+    }
+    p->records = p->chosen;
+}
+
+/* A phase ends before the next one begins, so its requests stand together. */
+static void find_requests(struct report_phase *p, int index, struct record *const *all,
+                          size_t n_all)
+{
+    size_t first = 0, n_canceled = 0;
+    while (first < n_all && all[first]->phase != index)
+        kept_pass(p->kept, first++);
+    for (size_t i = first; i < n_all && all[i]->phase == index; i++) {
+        kept_pass(p->kept, i);
+        p->n_flights++;
+        n_canceled += record_was_canceled(all[i]);
+    }
+    p->flights = all + first;
+    if (n_canceled > 0) {
+        leave_out_canceled(p);
+    } else {
+        p->records = p->flights;
+        p->n_records = p->n_flights;
+    }
+}
+
 void report_phase_fill(struct report_phase *p, int index, struct record *const *all, size_t n_all,
                        bool has_objectives)
 {
-    p->records = xcalloc(n_all ? n_all : 1, sizeof *p->records);
-    p->flights = xcalloc(n_all ? n_all : 1, sizeof *p->flights);
-    for (size_t i = 0; i < n_all; i++) {
-        kept_pass(p->kept, i);
-        if (all[i]->phase != index)
-            continue;
-        p->flights[p->n_flights++] = all[i];
-        if (!record_was_canceled(all[i]))
-            p->records[p->n_records++] = all[i];
-    }
+    find_requests(p, index, all, n_all);
     struct metrics_input in = {
         .records = p->records,
         .n_records = p->n_records,
@@ -127,8 +150,7 @@ void report_free(struct report *r)
 {
     for (size_t i = 0; i < r->n_phases; i++) {
         metrics_free(&r->phases[i].metrics);
-        free(r->phases[i].records);
-        free(r->phases[i].flights);
+        free(r->phases[i].chosen);
         free(r->phases[i].failures);
     }
     for (size_t i = 0; i < r->n_slices; i++)

@@ -26,10 +26,11 @@ struct report_phase {
     bool is_warmup;
     bool is_replay; /* of a fixed schedule */
     struct load_result load;
-    struct record **records; /* owned list; the records are not. Canceled ones are left out */
+    struct record *const *records; /* not canceled: flights, or chosen when there are such */
     size_t n_records;
-    struct record **flights; /* likewise, with the canceled ones */
+    struct record *const *flights; /* with the canceled ones: part of the list of all. Not owned */
     size_t n_flights;
+    struct record **chosen;  /* owned list, or NULL */
     const struct kept *kept; /* where the records lie, or NULL; owned by records */
     struct metrics metrics;
     struct report_failure *failures; /* owned */

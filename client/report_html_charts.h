@@ -5,9 +5,6 @@
 #include "base/buf.h"
 #include "client/report_html_data.h"
 
-/* Up to so many requests, each one is a dot of its own. */
-#define REPORT_HTML_MAX_DOTS 400
-
 void report_html_charts(struct buf *out, const struct report_html_data *d);
 
 /* Single ones, for data that has successes (the last: with stages). */

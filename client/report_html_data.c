@@ -118,51 +118,43 @@ void report_html_data_add(struct report_html_data *d, const struct report_html_p
 
 /* ---- finishing ------------------------------------------------------------------------------ */
 
-static int compare_samples(const struct report_html_sample *x, const struct report_html_sample *y,
-                           enum report_html_series k)
-{
-    int by_column = (x->column > y->column) - (x->column < y->column);
-    return by_column ? by_column : (x->ms[k] > y->ms[k]) - (x->ms[k] < y->ms[k]);
-}
-
-static int compare_responses(const void *a, const void *b)
-{
-    return compare_samples(a, b, REPORT_HTML_RESPONSE);
-}
-
-static int compare_latencies(const void *a, const void *b)
-{
-    return compare_samples(a, b, REPORT_HTML_LATENCY);
-}
-
-static int compare_dues(const void *a, const void *b)
-{
-    const struct report_html_sample *x = a, *y = b;
-    int by_due = (x->due_s > y->due_s) - (x->due_s < y->due_s);
-    return by_due ? by_due : compare_samples(x, y, REPORT_HTML_RESPONSE);
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-/* Least, middle and greatest value of each column; the samples are sorted by column and value. */
+static int compare_dues(const void *a, const void *b)
+{
+    const struct report_html_sample *x = a, *y = b;
+    int by_due = (x->due_s > y->due_s) - (x->due_s < y->due_s);
+    enum report_html_series k = REPORT_HTML_RESPONSE;
+    return by_due ? by_due : (x->ms[k] > y->ms[k]) - (x->ms[k] < y->ms[k]);
+}
+
+/* All values of a series, column by column, and ascending in each: its least, middle and greatest
+ * are the column's. */
 static void fill_columns(struct report_html_data *d, enum report_html_series k)
 {
-    for (size_t first = 0, next; first < d->n_samples; first = next) {
-        size_t column = d->samples[first].column;
-        struct report_html_column *c = &d->columns[column];
-        for (next = first; next < d->n_samples && d->samples[next].column == column;)
-            next++;
-        size_t middle = first + (next - first) / 2;
-        bool is_odd = (next - first) % 2 == 1;
-        double high = d->samples[middle].ms[k], low = d->samples[middle - !is_odd].ms[k];
-        c->min_ms[k] = d->samples[first].ms[k];
-        c->max_ms[k] = d->samples[next - 1].ms[k];
-        c->median_ms[k] = (low + high) / 2;
+    size_t ends[N_COLUMNS], first = 0;
+    double *values = xcalloc(d->n_samples, sizeof *values);
+    for (size_t i = 0; i < N_COLUMNS; i++) {
+        ends[i] = first;
+        first += d->columns[i].n;
     }
+    for (size_t i = 0; i < d->n_samples; i++)
+        values[ends[d->samples[i].column]++] = d->samples[i].ms[k];
+    for (size_t i = 0; i < N_COLUMNS; i++) {
+        struct report_html_column *c = &d->columns[i];
+        double *own = values + ends[i] - c->n;
+        if (c->n == 0)
+            continue;
+        qsort(own, c->n, sizeof *own, compare_doubles);
+        c->min_ms[k] = own[0];
+        c->max_ms[k] = own[c->n - 1];
+        c->median_ms[k] = (own[(c->n - 1) / 2] + own[c->n / 2]) / 2;
+    }
+    d->sorted[k] = values;
 }
 
 static void fill_levels(struct report_html_data *d)
@@ -178,19 +170,19 @@ static void fill_levels(struct report_html_data *d)
 
 void report_html_data_finish(struct report_html_data *d)
 {
-    static int (*const COMPARE[REPORT_HTML_SERIES])(const void *, const void *) = {
-        compare_responses, compare_latencies};
     fill_levels(d);
-    for (size_t k = 0; k < REPORT_HTML_SERIES && d->n_samples > 0; k++) {
-        qsort(d->samples, d->n_samples, sizeof *d->samples, COMPARE[k]);
+    if (d->n_samples == 0)
+        return;
+    for (int k = 0; k < REPORT_HTML_SERIES; k++)
         fill_columns(d, (enum report_html_series)k);
-        d->sorted[k] = xcalloc(d->n_samples, sizeof *d->sorted[k]);
-        for (size_t i = 0; i < d->n_samples; i++)
-            d->sorted[k][i] = d->samples[i].ms[k];
-        qsort(d->sorted[k], d->n_samples, sizeof *d->sorted[k], compare_doubles);
-    }
-    if (d->n_samples > 0)
+    if (d->n_samples <= REPORT_HTML_MAX_DOTS) {
         qsort(d->samples, d->n_samples, sizeof *d->samples, compare_dues);
+    } else { /* the columns tell of them */
+        free(d->samples);
+        d->samples = NULL;
+    }
+    for (size_t k = 0; k < REPORT_HTML_SERIES; k++)
+        qsort(d->sorted[k], d->n_samples, sizeof *d->sorted[k], compare_doubles);
 }
 
 void report_html_data_free(struct report_html_data *d)

@@ -10,6 +10,7 @@
 
 #define REPORT_HTML_COLUMNS 240
 #define REPORT_HTML_PARTS 10
+#define REPORT_HTML_MAX_DOTS 400 /* up to so many successes, each is a dot of its own */
 
 /* The parts of a response time, in the order in which they happen. */
 struct report_html_part {
@@ -52,7 +53,8 @@ struct report_html_data {
     double from_s, to_s; /* the window */
     struct report_html_column columns[REPORT_HTML_COLUMNS];
     double changes[3][REPORT_HTML_COLUMNS + 1]; /* of the three levels, before _finish */
-    struct report_html_sample *samples;         /* owned; successes */
+    struct report_html_sample *samples;         /* owned; successes. After _finish NULL when they
+                                                 * are more than REPORT_HTML_MAX_DOTS, else by due time */
     size_t n_samples, n_failed, n_parts, capacity;
     double *sorted[REPORT_HTML_SERIES]; /* owned, by _finish: n_samples values in ms */
     bool is_late; /* a request started late: its response time is not its latency */

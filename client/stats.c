@@ -84,54 +84,34 @@ struct stats stats_compute_nearest(double *values, size_t n)
     return s;
 }
 
-/* ---- step functions ------------------------------------------------------------------------- */
+/* ---- levels --------------------------------------------------------------------------------- */
 
-struct span {
-    double level, weight;
-};
-
-static int compare_spans(const void *a, const void *b)
-{
-    return compare_doubles(&((const struct span *)a)->level, &((const struct span *)b)->level);
-}
-
-struct stats stats_compute_steps(const struct stats_step *steps, size_t n, int64_t end_ns)
+struct stats stats_compute_levels(const double *time, size_t n_levels, size_t n_spans)
 {
     struct stats s = empty();
-    struct span *spans = xcalloc(n ? n : 1, sizeof *spans);
-    double total = 0;
-    size_t n_spans = 0;
-    for (size_t i = 0; i < n; i++) {
-        int64_t until_ns = i + 1 < n ? steps[i + 1].at_ns : end_ns;
-        double weight = (double)(until_ns - steps[i].at_ns);
-        if (weight > 0) {
-            spans[n_spans++] = (struct span){steps[i].level, weight};
-            total += weight;
-        }
+    double total = 0, squares = 0, seen = 0;
+    size_t last = 0, at = 0;
+    for (size_t k = 0; k < n_levels; k++) {
+        total += time[k];
+        last = time[k] > 0 ? k : last;
     }
-    if (n_spans == 0) {
-        free(spans);
+    if (total <= 0)
         return s;
-    }
-    qsort(spans, n_spans, sizeof *spans, compare_spans);
     s.count = n_spans;
-    s.min = spans[0].level;
-    s.max = spans[n_spans - 1].level;
+    s.max = (double)last;
     s.avg = 0;
-    for (size_t i = 0; i < n_spans; i++)
-        s.avg += spans[i].level * spans[i].weight / total;
-    double squares = 0;
-    for (size_t i = 0; i < n_spans; i++)
-        squares += (spans[i].level - s.avg) * (spans[i].level - s.avg) * spans[i].weight / total;
-    s.std = sqrt(squares);
-    double seen = 0;
-    size_t at = 0;
-    for (size_t i = 0; i < n_spans; i++) {
-        seen += spans[i].weight;
-        bool is_last = i + 1 == n_spans;
-        while (at < STATS_PERCENTILES && (is_last || seen >= STATS_RANKS[at] / 100 * total))
-            s.p[at++] = spans[i].level;
+    for (size_t k = 0; k <= last; k++) {
+        double level = (double)k;
+        if (time[k] > 0 && isnan(s.min))
+            s.min = level;
+        s.avg += level * time[k] / total;
+        seen += time[k];
+        while (time[k] > 0 && at < STATS_PERCENTILES &&
+               (k == last || seen >= STATS_RANKS[at] / 100 * total))
+            s.p[at++] = level;
     }
-    free(spans);
+    for (size_t k = 0; k <= last; k++)
+        squares += ((double)k - s.avg) * ((double)k - s.avg) * time[k] / total;
+    s.std = sqrt(squares);
     return s;
 }

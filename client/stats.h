@@ -27,12 +27,8 @@ double stats_percentile(const double *sorted, size_t n, double rank);
  * even) instead of mixing neighbours, and whatever comes out infinite is NaN. */
 struct stats stats_compute_nearest(double *values, size_t n);
 
-/* A step function over time: level[i] holds from at_ns[i] to at_ns[i + 1], the last one to end_ns.
- * Average and deviation are weighted by time; a percentile is the first level whose share of time,
- * cumulated over ascending levels, reaches the rank. Steps are in time order; those of no duration
- * count for min and max only when everything has none. sum is NaN. */
-struct stats_step {
-    int64_t at_ns;
-    double level;
-};
-struct stats stats_compute_steps(const struct stats_step *steps, size_t n, int64_t end_ns);
+/* A level over time that is a whole number: time[k] is how long it was k, in any unit. Average and
+ * deviation are weighted by time; a percentile is the first level whose share of time, cumulated
+ * over ascending levels, reaches the rank. n_spans, between two changes, is the count. sum is NaN;
+ * without any time all is. */
+struct stats stats_compute_levels(const double *time, size_t n_levels, size_t n_spans);

@@ -30,10 +30,9 @@ static void console_has_aiperfs_form(void **state)
     run_fixture_init(&f);
     f.records[2].end_ns += 12345 * FIXTURE_MS;
     metrics_free(&f.report.phases[0].metrics);
-    free(f.report.phases[0].records);
-    free(f.report.phases[0].flights);
+    free(f.report.phases[0].chosen);
     free(f.report.phases[0].failures);
-    f.report.phases[0].records = NULL;
+    f.report.phases[0].chosen = NULL;
     f.report.phases[0].failures = NULL;
     f.report.phases[0].n_records = f.report.phases[0].n_failures = 0;
     f.report.phases[0].n_flights = 0;

@@ -89,9 +89,10 @@ static void infinite_values_take_the_nearest_rank(void **state)
 static void levels_are_weighted_by_time(void **state)
 {
     (void)state;
-    /* 0 for 10 ns, 1 for 60, 2 for 30 */
-    const struct stats_step steps[] = {{100, 0}, {110, 1}, {170, 2}};
-    struct stats s = stats_compute_steps(steps, 3, 200);
+    /* 0 for 10, 1 for 60, 2 for 30 */
+    const double time[] = {10, 60, 30};
+    struct stats s = stats_compute_levels(time, 3, 5);
+    assert_int_equal(s.count, 5);
     near(s.avg, 1.2);
     near(s.std, sqrt(0.1 * 1.44 + 0.6 * 0.04 + 0.3 * 0.64));
     near(s.p[P1], 0);
@@ -108,11 +109,15 @@ static void levels_are_weighted_by_time(void **state)
 static void levels_of_no_duration_do_not_count(void **state)
 {
     (void)state;
-    const struct stats_step steps[] = {{0, 5}, {0, 1}, {10, 9}};
-    struct stats s = stats_compute_steps(steps, 3, 10);
+    const double time[] = {0, 10, 0, 0};
+    struct stats s = stats_compute_levels(time, 4, 1);
+    near(s.min, 1);
     near(s.max, 1);
     near(s.avg, 1);
-    assert_int_equal(stats_compute_steps(steps, 1, 0).count, 0);
+    near(s.p[P1], 1);
+    s = stats_compute_levels(time, 1, 0);
+    assert_int_equal(s.count, 0);
+    near(s.avg, NAN);
 }
 
 int main(void)
