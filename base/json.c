@@ -34,12 +34,17 @@ static struct json *made(cJSON *node)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+/* Bytes of a byte order mark. */
+static size_t mark_size(const char *text, size_t size)
+{
+    return size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 struct json *json_parse(const char *text, size_t size, struct error *err)
 {
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
-        text += 3;
-        size -= 3;
-    }
+    size_t n_mark = mark_size(text, size);
+    text += n_mark;
+    size -= n_mark;
     if (!json_check(text, size, err))
         return NULL;
     cJSON *root = cJSON_ParseWithLength(text, size);
@@ -47,6 +52,80 @@ struct json *json_parse(const char *text, size_t size, struct error *err)
         fail(err, ERR_MEMORY, "can't hold a JSON text of %zu bytes", size);
     return (struct json *)root;
 }
+
+/* ---- strings that stay ---------------------------------------------------------------------- */
+
+#define LONG_BYTES 1024
+#define STAYED                                                                        \
+    '\xff' /* in no UTF-8: marks a string that stands for address and size of another \
+            */
+
+/* Where the value of a member begins whose key, with its quotes, is at `at`; NULL if it is none. */
+static const char *value_after(const char *at, size_t n_key, const char *end)
+{
+    bool is_colon_seen = false;
+    for (at += n_key; at < end; at++) {
+        if (*at == ':' && !is_colon_seen)
+            is_colon_seen = true;
+        else if (*at != ' ' && *at != '\t' && *at != '\n' && *at != '\r')
+            return is_colon_seen ? at : NULL;
+    }
+    return NULL;
+}
+
+/* Copy a valid text but for the strings that stay. */
+static void copy_around(struct buf *out, const char *text, size_t size, const char *key)
+{
+    const char *end = text + size, *from = text, *at = text;
+    char *quoted = xasprintf("\"%s\"", key);
+    size_t n_key = strlen(quoted);
+    while ((at = memmem(at, (size_t)(end - at), quoted, n_key))) {
+        const char *value = value_after(at, n_key, end);
+        at += n_key;
+        if (!value || *value != '"')
+            continue;
+        value++;
+        size_t n = json_plain_size(value, (size_t)(end - value));
+        if (n < LONG_BYTES || value[n] != '"') /* short, or with escapes */
+            continue;
+        buf_append(out, from, (size_t)(value - from));
+        buf_printf(out, "%c%" PRIxPTR ":%zx", STAYED, (uintptr_t)value, n);
+        from = at = value + n;
+    }
+    buf_append(out, from, (size_t)(end - from));
+    free(quoted);
+}
+
+struct json *json_parse_around(const char *text, size_t size, const char *key, struct error *err)
+{
+    size_t n_mark = mark_size(text, size);
+    text += n_mark;
+    size -= n_mark;
+    if (!json_check(text, size, err))
+        return NULL;
+    struct buf less = {0};
+    copy_around(&less, text, size, key);
+    cJSON *root = cJSON_ParseWithLength(less.data, less.size);
+    if (!root)
+        fail(err, ERR_MEMORY, "can't hold a JSON text of %zu bytes", size);
+    buf_free(&less);
+    return (struct json *)root;
+}
+
+const char *json_text(const struct json *node, size_t *size)
+{
+    const char *text = json_string(node);
+    char *rest;
+    if (text[0] != STAYED) {
+        *size = strlen(text);
+        return text;
+    }
+    uintptr_t address = strtoull(text + 1, &rest, 16);
+    *size = strtoull(rest + 1, NULL, 16);
+    return (const char *)address; /* NOLINT(performance-no-int-to-ptr): written above */
+}
+
+/* ---- files and nodes ------------------------------------------------------------------------ */
 
 struct json *json_read_file(const char *path, struct error *err)
 {

@@ -19,6 +19,9 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 /* Parse size bytes; NULL on failure (ERR_INVALID with line and column). json_free the root. */
 struct json *json_parse(const char *text, size_t size, struct error *err);
+/* The same, but strings of members with this key may stay where they are when they are long, so
+ * that pictures need not be copied: text must outlive the tree, and json_text reads them. */
+struct json *json_parse_around(const char *text, size_t size, const char *key, struct error *err);
 /* Parse a file; failures are prefixed with its path. */
 struct json *json_read_file(const char *path, struct error *err);
 void json_free(struct json *root); /* NULL is fine */
@@ -37,6 +40,8 @@ const char *json_key(const struct json *child); /* its name inside an object */
  * its tree. */
 const char *json_string(const struct json *node);
 double json_number(const struct json *node);
+/* The bytes of a string wherever they are; not terminated when they stayed in the text. */
+const char *json_text(const struct json *node, size_t *size);
 bool json_bool(const struct json *node);
 
 /* Typed, ranged reads of object[key]. When the key is absent (or null) *value keeps its default

@@ -95,6 +95,7 @@ static bool read_entry(struct record *r, const struct json *entry, size_t index,
                        const struct answer_source *source, struct buf *out)
 {
     const char *b64 = NULL, *url = NULL;
+    size_t n = 0;
     struct error err = {0};
     bool is_object = json_type(entry) == JSON_OBJECT;
     if (!is_object || !json_read_string(entry, "b64_json", &b64, &err) ||
@@ -102,9 +103,14 @@ static bool read_entry(struct record *r, const struct json *entry, size_t index,
         set_error(r, 0, "NoImageError", "data[%zu] has neither b64_json nor url", index);
         return false;
     }
-    if (b64 && strncmp(b64, "data:", 5) == 0 && strchr(b64, ',')) /* a data URL */
-        b64 = strchr(b64, ',') + 1;
-    if (b64 && !base64_decode(out, b64, strlen(b64), &err)) {
+    if (b64)
+        b64 = json_text(json_get(entry, "b64_json"), &n);
+    const char *comma = n > 5 && memcmp(b64, "data:", 5) == 0 ? memchr(b64, ',', n) : NULL;
+    if (comma) { /* a data URL */
+        n -= (size_t)(comma + 1 - b64);
+        b64 = comma + 1;
+    }
+    if (b64 && !base64_decode(out, b64, n, &err)) {
         set_error(r, 0, "InvalidBase64Error", "data[%zu].b64_json: %s", index, err.text);
         return false;
     }
@@ -169,7 +175,8 @@ static bool judge_body(struct record *r, const struct answer_source *source)
 {
     struct error err = {0};
     const struct buf *body = record_body(r);
-    struct json *tree = json_parse(body->data ? body->data : "", body->size, &err);
+    struct json *tree =
+        json_parse_around(body->data ? body->data : "", body->size, "b64_json", &err);
     if (!tree || json_type(tree) != JSON_OBJECT || !json_first(tree)) {
         set_error(r, 0, "InvalidInferenceResultError", "the answer has no usable content: %s",
                   tree ? "not a JSON object with fields" : err.text);
