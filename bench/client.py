@@ -2,7 +2,7 @@
 
 Everything runs on this machine against the client's loopback server (bench/loopback.c), in turn
 and repeated; the figures to look at are ratios within one run, and the medians of the rounds are
-used. The yardstick of the throughputs is the faster one of the two bare loops. What else runs on
+used. The yardstick of the throughputs is the fastest of the bare loops. What else runs on
 the machine takes the cores that the client's threads share with the server, so the share of the
 time of all cores that went to others is told with each figure: above 5 % they say little.
 """
@@ -119,8 +119,8 @@ def record_lines(cwd):
 # ---- requests a second ---------------------------------------------------------------------------
 
 
-def bare_loop(url, cwd, n, how):
-    out, cpu_s = run([BUILD / "bench" / "bench_curl_loop", url + PATH, n, 64, how], cwd)
+def bare_loop(url, cwd, n, *how):
+    out, cpu_s = run([BUILD / "bench" / "bench_curl_loop", url + PATH, n, 64, *how], cwd)
     return float(out.split()[0]), n, cpu_s
 
 
@@ -157,6 +157,7 @@ def throughput(cwd, title, answer_bytes, n, options, n_pictures=1):
     tools = {
         "bare libcurl, poll": lambda url: bare_loop(url, cwd, n, "poll"),
         "bare libcurl, epoll": lambda url: bare_loop(url, cwd, n, "epoll"),
+        "bare, poll, same heads": lambda url: bare_loop(url, cwd, n, "poll", "full"),
         "fluxperf, all recorded": lambda url: full_client(url, cwd, n),
     }
     if is_installed("wrk"):

@@ -1,11 +1,12 @@
 /* The least that a client of libcurl can do: N posts over M connections, answers thrown away.
  * What it reaches is the ceiling for fluxperf, which has to do the same and record it.
  *
- *     bench_curl_loop URL N_REQUESTS CONCURRENCY [poll|epoll]
+ *     bench_curl_loop URL N_REQUESTS CONCURRENCY [poll|epoll [full]]
  *
  * prints requests per second and the CPU time per request. "poll" is the loop of the library's
  * manual, curl_multi_poll and curl_multi_perform; "epoll" drives sockets one by one with
- * curl_multi_socket_action. Easy handles are reused in both, as the manual advises. */
+ * curl_multi_socket_action. Easy handles are reused in both, as the manual advises. "full" sends
+ * header fields as long as the client's: the library takes time for each of their characters. */
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,6 +20,15 @@
 
 #define BODY "{\"prompt\":\"A red fox\",\"model\":\"m\",\"response_format\":\"b64_json\",\"n\":1}"
 #define N_EVENTS 256
+
+static const char *const FULL_HEAD[] = {
+    "User-Agent: fluxperf/" FLUXBENCH_VERSION,
+    "X-Request-ID: 00000000-0000-4000-8000-000000000000",
+    "X-Correlation-ID: 00000000-0000-4000-8000-000000000000",
+    "Accept: application/json",
+    "X-Session-Affinity: 00000000-0000-4000-8000-000000000000",
+    "Expect:",
+};
 
 struct loop {
     CURLM *multi;
@@ -105,11 +115,12 @@ static void run_epoll(struct loop *l, long n_wanted)
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fputs("usage: bench_curl_loop URL N_REQUESTS CONCURRENCY [poll|epoll]\n", stderr);
+        fputs("usage: bench_curl_loop URL N_REQUESTS CONCURRENCY [poll|epoll [full]]\n", stderr);
         return 2;
     }
     long n_wanted = strtol(argv[2], NULL, 10), concurrency = strtol(argv[3], NULL, 10);
     bool has_epoll = argc > 4 && strcmp(argv[4], "epoll") == 0;
+    bool is_full = argc > 5 && strcmp(argv[5], "full") == 0;
     struct loop loop = {.timeout_ms = -1, .n_left = n_wanted - concurrency};
     size_t bytes = 0;
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -123,6 +134,8 @@ int main(int argc, char **argv)
         curl_multi_setopt(loop.multi, CURLMOPT_TIMERDATA, &loop);
     }
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    for (size_t i = 0; is_full && i < sizeof FULL_HEAD / sizeof FULL_HEAD[0]; i++)
+        headers = curl_slist_append(headers, FULL_HEAD[i]);
     int64_t start_ns = clock_now_ns();
     for (long i = 0; i < concurrency && i < n_wanted; i++) {
         CURL *easy = curl_easy_init();
