@@ -45,7 +45,7 @@ HOMES = {
     r"libdeflate\.h": ["image/"],
     r"webp/.*": ["image/"],
     r"cu(da|blas|dnn).*": ["cuda/", "tests/cuda/", "tests/cuda_sim/"],
-    r"dlfcn\.h": ["cuda/", "client/nvml.c"],
+    r"dlfcn\.h": ["cuda/", "client/nvml.c", "tests/cuda/"],
     r"(mma|nvtx3/.*|cub/.*)": ["cuda/", "tests/cuda/", "tests/cuda_sim/"],
     r"(omp|immintrin|cpuid|arm_neon)\.h": ["cpu/"],
     r"cmocka\.h": ["tests/"],

@@ -2,8 +2,10 @@
 
 It can't compute here; what is in it, and what it says without a driver, can be seen."""
 
+import ctypes
 import os
 import pathlib
+import re
 import struct
 import subprocess
 
@@ -12,6 +14,7 @@ import pytest
 from conftest import FLUXSERVE, MODEL
 
 ARCHS = [int(a) for a in os.environ.get("FLUXBENCH_CUDA_BUILD", "").split(",") if a]
+TOOLKIT = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
 STUB = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "lib64/stubs/libcuda.so"
 
 pytestmark = pytest.mark.skipif(not ARCHS, reason="this build has no CUDA back end")
@@ -43,6 +46,23 @@ def test_every_source_file_has_code_for_every_architecture_and_ptx_for_later_one
     n_sources = len(list((pathlib.Path(__file__).parents[2] / "cuda").glob("*.cu")))
     wanted = sorted([(KIND_ELF, arch) for arch in ARCHS] + [(KIND_PTX, ARCHS[-1])])
     assert [sorted(entries) for entries in files].count(wanted) == n_sources
+
+
+def test_nccl_is_loaded_at_run_time_by_names_that_it_has():
+    program = pathlib.Path(FLUXSERVE).read_bytes()
+    names = {name.decode() for name in re.findall(rb"(?<=\0)nccl[A-Z][A-Za-z]+(?=\0)", program)}
+    assert names >= {"ncclCommInitAll", "ncclGroupStart", "ncclGroupEnd", "ncclSend", "ncclRecv",
+                     "ncclCommDestroy", "ncclCommAbort", "ncclGetVersion", "ncclGetErrorString"}
+    linked = subprocess.run(["ldd", FLUXSERVE], capture_output=True, text=True, check=True).stdout
+    assert "nccl" not in linked
+    found = [folder / "libnccl.so.2" for folder in (TOOLKIT / "lib64", TOOLKIT / "lib")
+             if (folder / "libnccl.so.2").exists()]
+    if not found:
+        pytest.skip("no libnccl.so.2 to compare with")
+    library = ctypes.CDLL(str(found[0]))
+    assert not [name for name in names if not hasattr(library, name)]
+    version = ctypes.c_int()
+    assert library.ncclGetVersion(ctypes.byref(version)) == 0 and version.value >= 21300
 
 
 def run_with_driver(folder, *arguments):

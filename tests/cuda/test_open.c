@@ -4,6 +4,7 @@
 #include "tests/cuda_sim/runtime.h"
 #include "tests/cuda_sim/vgpu.h"
 
+#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -176,6 +177,25 @@ static void a_lost_device_is_told_from_one_that_is_full(void **state)
     cudaDeviceReset();
 }
 
+/* This program has no stand-in; where the real library is found it can't know these devices. */
+static void a_team_without_nccl_says_what_is_missing(void **state)
+{
+    (void)state;
+    void *library = dlopen("libnccl.so.2", RTLD_NOW);
+    struct backend *b = NULL;
+    struct error err = {0};
+    runtime_options()->n_devices = 2;
+    assert_false(cuda_open_team(&b, &(struct cuda_options){.compute = DTYPE_F32}, 2, &err));
+    assert_null(b);
+    assert_int_equal(err.code, ERR_DEVICE);
+    const char *part = library ? "NCCL can't connect 2 devices from device 0 on"
+                               : "through NCCL, which can't be loaded: libnccl.so.2";
+    if (!strstr(err.text, part))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, part);
+    if (library)
+        dlclose(library);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +208,7 @@ int main(void)
         cmocka_unit_test_teardown(two_devices_work_in_turns_on_one_thread, restore),
         cmocka_unit_test_teardown(a_fault_is_reported_once_by_sync, restore),
         cmocka_unit_test_teardown(a_sticky_fault_means_that_the_device_is_lost, restore),
+        cmocka_unit_test_teardown(a_team_without_nccl_says_what_is_missing, restore),
         cmocka_unit_test_teardown(a_lost_device_is_told_from_one_that_is_full, restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
