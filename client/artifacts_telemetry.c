@@ -7,9 +7,10 @@
 
 #include "client/gpu_export.h"
 #include "client/server_metrics.h"
+#include "client/server_metrics_lines.h"
 #include "client/telemetry_series.h"
 
-enum { SERVER_CSV, SERVER_JSON, GPU_LINES, SERIES, N_FILES };
+enum { SERVER_CSV, SERVER_JSON, SERVER_LINES, GPU_LINES, SERIES, N_FILES };
 
 static const struct {
     const char *standard, *tail; /* without and behind a prefix */
@@ -19,6 +20,8 @@ static const struct {
                     "Server Metrics CSV Export"},
     [SERVER_JSON] = {"server_metrics_export.json", "_server_metrics.json",
                      "Server Metrics JSON Export"},
+    [SERVER_LINES] = {"server_metrics_export.jsonl", "_server_metrics.jsonl",
+                      "Server Metrics JSONL Export"},
     [GPU_LINES] = {"gpu_telemetry_export.jsonl", "_gpu_telemetry.jsonl", "GPU Telemetry Export"},
     [SERIES] = {TELEMETRY_SERIES_FILE, "_" TELEMETRY_SERIES_FILE, NULL},
 };
@@ -37,8 +40,9 @@ static bool is_wanted(const struct report *r, int file)
         return true;
     if (file == GPU_LINES)
         return telemetry_has_gpus(r->telemetry);
-    return server_metrics_exist(r->telemetry) &&
-           strcasestr(r->options->server_metrics_formats, file == SERVER_CSV ? "csv" : "json");
+    static const char *const FORMATS[] = {
+        [SERVER_CSV] = "csv", [SERVER_JSON] = "json", [SERVER_LINES] = "jsonl"};
+    return server_metrics_exist(r->telemetry) && options_has_format(r->options, FORMATS[file]);
 }
 
 void artifacts_telemetry_remove(const struct options *o)
@@ -61,6 +65,16 @@ static void print(struct buf *out, const struct report *r, int file,
         gpu_export_lines(out, r);
 }
 
+/* Line by line: there may be many. */
+static bool write_lines(const char *path, const struct report *r, struct error *err)
+{
+    struct file_writer file;
+    if (!file_begin(&file, path, err))
+        return false;
+    server_metrics_lines(file.file, r);
+    return file_end(&file, err);
+}
+
 bool artifacts_telemetry_write(const struct report *r, const struct buf *series, struct error *err)
 {
     struct server_metrics metrics = {0};
@@ -73,6 +87,8 @@ bool artifacts_telemetry_write(const struct report *r, const struct buf *series,
         char *path = path_of(r->options, i);
         if (is_wanted(r, i) && i == SERIES) {
             ok = file_write(path, series->data, series->size, err);
+        } else if (is_wanted(r, i) && i == SERVER_LINES) {
+            ok = write_lines(path, r, err);
         } else if (is_wanted(r, i)) {
             print(&text, r, i, &metrics);
             ok = file_write(path, text.data ? text.data : "", text.size, err);

@@ -291,16 +291,35 @@ static bool check_load(struct options *o, struct error *err)
                       &o->warmup_grace_s, err);
 }
 
+static bool is_metrics_format(const char *text, size_t size)
+{
+    static const char *const FORMATS[] = {"json", "csv", "jsonl"};
+    bool is_one = false;
+    for (size_t i = 0; i < sizeof FORMATS / sizeof FORMATS[0]; i++)
+        is_one = is_one || (strlen(FORMATS[i]) == size && strncasecmp(text, FORMATS[i], size) == 0);
+    return is_one;
+}
+
+bool options_has_format(const struct options *o, const char *format)
+{
+    for (const char *p = o->server_metrics_formats; *p;) {
+        size_t n = strcspn(p, ", ");
+        if (n == strlen(format) && strncasecmp(p, format, n) == 0)
+            return true;
+        p += p[n] ? n + 1 : n;
+    }
+    return false;
+}
+
 /* Sources of telemetry are either asked for or ruled out. */
 static bool check_telemetry(struct options *o, struct error *err)
 {
     for (const char *p = o->server_metrics_formats; *p;) {
         size_t n = strcspn(p, ", ");
-        bool is_known = n == 0 || (n == 4 && strncasecmp(p, "json", n) == 0) ||
-                        (n == 3 && strncasecmp(p, "csv", n) == 0);
-        if (!is_known)
+        if (n > 0 && !is_metrics_format(p, n))
             return fail_field(err, "--server-metrics-formats",
-                              "--server-metrics-formats is '%s': must be json, csv or json,csv",
+                              "--server-metrics-formats is '%s': must be of json, csv and jsonl, "
+                              "with commas between",
                               o->server_metrics_formats);
         p += p[n] ? n + 1 : n;
     }

@@ -82,7 +82,7 @@ struct options {
 
     /* telemetry */
     struct arg_list server_metrics, gpu_telemetry; /* addresses, or lists of them */
-    const char *server_metrics_formats;            /* "json", "csv" or both with a comma */
+    const char *server_metrics_formats;            /* of json, csv and jsonl, with commas */
     bool no_gpu_telemetry, no_server_metrics;
     double telemetry_interval_s, idle_power_s;
     double model_flops; /* of an image */
@@ -117,6 +117,9 @@ void options_help(void);
 
 /* True when the option of that name was given on the command line. */
 bool options_given(const struct options *o, const char *name);
+
+/* True when --server-metrics-formats names it. */
+bool options_has_format(const struct options *o, const char *format);
 
 /* Append the command as AIPerf records it: strings in single quotes, numbers bare, credentials
  * replaced by <redacted>. */

@@ -154,7 +154,7 @@ const struct option OPTIONS[] = {
     {"--server-metrics", NULL, "URL", ARG_LIST, AT(server_metrics), .group = "Telemetry",
      .help = "Prometheus metrics to scrape besides /metrics of each --url"},
     {"--server-metrics-formats", NULL, "FORMATS", ARG_STRING, AT(server_metrics_formats),
-     .help = "files of server metrics: json, csv or json,csv (default)"},
+     .help = "files of server metrics: of json, csv and jsonl, with commas; default json,csv"},
     {"--no-server-metrics", NULL, NULL, ARG_FLAG, AT(no_server_metrics),
      .help = "scrape no server"},
     {"--gpu-telemetry", NULL, "SOURCE", ARG_LIST, AT(gpu_telemetry),

@@ -194,6 +194,7 @@ static bool look(struct telemetry *t, struct telemetry_source *s, struct error *
     pthread_mutex_lock(&t->thread->data);
     if (s->kind == TELEMETRY_SERVER) {
         s->n_bad_lines = timeline_scrape(&s->values, at_ns, text.data ? text.data : "", text.size);
+        s->values.took_ns[s->values.n_columns - 1] = at_ns - sent_ns;
         note_losses(s);
         n_values = s->values.n_series;
     } else if (s->kind == TELEMETRY_DCGM) {

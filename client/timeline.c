@@ -17,6 +17,7 @@ static void thin(struct timeline *t)
         if (i % 2 == 1 && i + 1 < t->n_columns)
             continue;
         t->at_ns[n] = t->at_ns[i];
+        t->took_ns[n] = t->took_ns[i];
         for (size_t k = 0; k < t->n_series; k++)
             t->series[k].values[n] = t->series[k].values[i];
         n++;
@@ -33,11 +34,13 @@ void timeline_begin(struct timeline *t, int64_t at_ns)
     if (t->n_columns == t->capacity) {
         t->capacity = t->capacity ? 2 * t->capacity : 64;
         t->at_ns = xrealloc(t->at_ns, t->capacity * sizeof *t->at_ns);
+        t->took_ns = xrealloc(t->took_ns, t->capacity * sizeof *t->took_ns);
         t->scratch = xrealloc(t->scratch, t->capacity * sizeof *t->scratch);
         for (size_t k = 0; k < t->n_series; k++)
             t->series[k].values =
                 xrealloc(t->series[k].values, t->capacity * sizeof *t->series[k].values);
     }
+    t->took_ns[t->n_columns] = 0;
     t->at_ns[t->n_columns++] = at_ns;
     for (size_t k = 0; k < t->n_series; k++)
         t->series[k].values[t->n_columns - 1] = NAN;
@@ -222,6 +225,7 @@ void timeline_free(struct timeline *t)
     free(t->series);
     free(t->families);
     free(t->at_ns);
+    free(t->took_ns);
     free(t->scratch);
     *t = (struct timeline){0};
 }

@@ -27,7 +27,8 @@ struct timeline_family {
 };
 
 struct timeline {
-    int64_t *at_ns; /* rising */
+    int64_t *at_ns;   /* rising */
+    int64_t *took_ns; /* how long each look took; 0: not told */
     size_t n_columns, capacity;
     struct timeline_series *series;
     size_t n_series, n_refused;

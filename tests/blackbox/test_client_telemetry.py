@@ -157,8 +157,62 @@ def test_formats_prefix_and_old_files(tmp_path):
     assert config["gpu_telemetry"] == {"enabled": True}
 
 
+LOOK = """# TYPE answers_total counter
+answers_total{{code="200"}} {n}
+# TYPE depth gauge
+depth 3
+# TYPE wait_seconds histogram
+wait_seconds_bucket{{kind="a",le="0.1"}} {n}
+wait_seconds_bucket{{kind="a",le="+Inf"}} 9
+wait_seconds_bucket{{kind="b",le="+Inf"}} 4
+wait_seconds_sum{{kind="a"}} 1.5
+wait_seconds_count{{kind="a"}} 9
+wait_seconds_sum{{kind="b"}} 0.25
+wait_seconds_count{{kind="b"}} 4
+# TYPE size summary
+size{{quantile="0.5"}} 7
+build_info{{version="1"}} 1
+depth{{queue="x"}} 1
+"""
+
+
+def test_lines_have_every_look_that_showed_news(tmp_path):
+    def script(i, request):
+        server.routes["/metrics"] = text(LOOK.format(n=i + 1))
+        return Answer(delay=0.03)
+
+    with FakeServer(script, {"/metrics": text(LOOK.format(n=0))}) as server:
+        run = profile(server.url, tmp_path, "--request-count", "4", "--warmup-request-count", "1",
+                      "--server-metrics-formats", "csv,JSONL", *FAST)
+    assert run.code == 0, run.err
+    assert not run.path("server_metrics_export.json").exists()
+    assert run.path("server_metrics_export.csv").exists()
+    lines = run.lines("server_metrics_export.jsonl")
+    assert "Server Metrics JSONL Export" in run.out and len(lines) >= 2
+    first = lines[0]
+    assert list(first)[:5] == ["endpoint_url", "timestamp_ns", "endpoint_latency_ns", "metrics",
+                               "request_sent_ns"]
+    assert first["endpoint_url"] == server.url + "/metrics"
+    assert first["timestamp_ns"] - first["endpoint_latency_ns"] == first["request_sent_ns"]
+    assert 0 < first["endpoint_latency_ns"] < 60e9
+    assert first["metrics"] == {
+        "answers": [{"labels": {"code": "200"}, "value": 0}],
+        "depth": [{"value": 3}, {"labels": {"queue": "x"}, "value": 1}],
+        "wait_seconds": [
+            {"labels": {"kind": "a"}, "buckets": {"0.1": 0, "+Inf": 9}, "sum": 1.5, "count": 9},
+            {"labels": {"kind": "b"}, "buckets": {"+Inf": 4}, "sum": 0.25, "count": 4}],
+        "size": [{"labels": {"quantile": "0.5"}, "value": 7}]}
+    values = [line["metrics"]["answers"][0]["value"] for line in lines]
+    assert values == sorted(set(values))  # a look without news has no line
+    assert values[-1] == 5
+    phases = {line.get("benchmark_phase"): (line.get("phase_index"), line.get("profiling_index"))
+              for line in lines}
+    assert set(phases) <= {None, "warmup", "profiling"}
+    assert phases.get("profiling", (1, 0)) == (1, 0) and phases.get("warmup", (0, None)) == (0, None)
+
+
 @pytest.mark.parametrize("args, message", [
-    (["--server-metrics-formats", "parquet"], "--server-metrics-formats is 'parquet': must be json"),
+    (["--server-metrics-formats", "parquet"], "--server-metrics-formats is 'parquet': must be of json, csv"),
     (["--server-metrics", "http://x", "--no-server-metrics"], "contradicts --no-server-metrics"),
     (["--gpu-telemetry", "pynvml", "--no-gpu-telemetry"], "contradicts --no-gpu-telemetry"),
     (["--idle-power-duration", "1", "--no-gpu-telemetry"], "contradicts --no-gpu-telemetry"),
