@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/gpu_export.h"
+#include "client/metrics_formats.h"
 #include "client/server_metrics.h"
 #include "client/server_metrics_lines.h"
 #include "client/telemetry_series.h"
@@ -42,7 +43,8 @@ static bool is_wanted(const struct report *r, int file)
         return telemetry_has_gpus(r->telemetry);
     static const char *const FORMATS[] = {
         [SERVER_CSV] = "csv", [SERVER_JSON] = "json", [SERVER_LINES] = "jsonl"};
-    return server_metrics_exist(r->telemetry) && options_has_format(r->options, FORMATS[file]);
+    return server_metrics_exist(r->telemetry) &&
+           metrics_formats_have(r->options->server_metrics_formats, FORMATS[file]);
 }
 
 void artifacts_telemetry_remove(const struct options *o)

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "client/devices.h"
 #include "client/edit.h"
+#include "client/metrics_formats.h"
 #include "client/options_table.h"
 #include "client/prompts_file.h"
 #include "client/random.h"
@@ -291,38 +292,11 @@ static bool check_load(struct options *o, struct error *err)
                       &o->warmup_grace_s, err);
 }
 
-static bool is_metrics_format(const char *text, size_t size)
-{
-    static const char *const FORMATS[] = {"json", "csv", "jsonl"};
-    bool is_one = false;
-    for (size_t i = 0; i < sizeof FORMATS / sizeof FORMATS[0]; i++)
-        is_one = is_one || (strlen(FORMATS[i]) == size && strncasecmp(text, FORMATS[i], size) == 0);
-    return is_one;
-}
-
-bool options_has_format(const struct options *o, const char *format)
-{
-    for (const char *p = o->server_metrics_formats; *p;) {
-        size_t n = strcspn(p, ", ");
-        if (n == strlen(format) && strncasecmp(p, format, n) == 0)
-            return true;
-        p += p[n] ? n + 1 : n;
-    }
-    return false;
-}
-
 /* Sources of telemetry are either asked for or ruled out. */
 static bool check_telemetry(struct options *o, struct error *err)
 {
-    for (const char *p = o->server_metrics_formats; *p;) {
-        size_t n = strcspn(p, ", ");
-        if (n > 0 && !is_metrics_format(p, n))
-            return fail_field(err, "--server-metrics-formats",
-                              "--server-metrics-formats is '%s': must be of json, csv and jsonl, "
-                              "with commas between",
-                              o->server_metrics_formats);
-        p += p[n] ? n + 1 : n;
-    }
+    if (!metrics_formats_check(o->server_metrics_formats, err))
+        return false;
     if (o->no_server_metrics && o->server_metrics.n_items > 0)
         return fail_option(err, "--server-metrics", "contradicts --no-server-metrics");
     if (o->no_gpu_telemetry && o->gpu_telemetry.n_items > 0)

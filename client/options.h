@@ -118,9 +118,6 @@ void options_help(void);
 /* True when the option of that name was given on the command line. */
 bool options_given(const struct options *o, const char *name);
 
-/* True when --server-metrics-formats names it. */
-bool options_has_format(const struct options *o, const char *format);
-
 /* Append the command as AIPerf records it: strings in single quotes, numbers bare, credentials
  * replaced by <redacted>. */
 void options_print_command(struct buf *out, int argc, char **argv, int first);

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +26,7 @@
 #include "client/calibrate.h"
 #include "client/data_set.h"
 #include "client/display.h"
+#include "client/file_limit.h"
 #include "client/insight.h"
 #include "client/profile_end.h"
 #include "client/records.h"
@@ -36,7 +36,6 @@
 
 #define MAX_PHASES 2
 #define POOL_CONNECTIONS 2500 /* as AIPerf's */
-#define OTHER_FILES 64        /* than connections */
 #define DRAW_EVERY_NS (200 * NS_PER_MS)
 #define LISTS_PASS 65536 /* requests between two trims of the lists that they are read from */
 #define SETTLE_NS (10 * NS_PER_MS) /* poll for the last records */
@@ -311,20 +310,6 @@ static bool open_records(struct run *run, struct error *err)
     return records_open(&run->records, &options, err);
 }
 
-/* Each connection is an open file: those of --concurrency must fit the system's limit. */
-static bool check_file_limit(const struct options *o, struct error *err)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        (rlim_t)o->concurrency + OTHER_FILES <= limit.rlim_cur)
-        return true;
-    return fail_field(err, "--concurrency",
-                      "--concurrency %" PRId64 " needs %" PRId64
-                      " open files; the system's limit is %llu (ulimit -Hn)",
-                      o->concurrency, o->concurrency + OTHER_FILES,
-                      (unsigned long long)limit.rlim_cur);
-}
-
 static bool open_workers(struct run *run, struct error *err)
 {
     const struct options *o = &run->options;
@@ -335,7 +320,7 @@ static bool open_workers(struct run *run, struct error *err)
                                 .is_pooled = o->connection_reuse == 0,
                                 .max_connections =
                                     n_pooled > POOL_CONNECTIONS ? n_pooled : POOL_CONNECTIONS};
-    return check_file_limit(o, err) &&
+    return file_limit_check(o->concurrency, err) &&
            workers_open(&run->workers, (size_t)n, &o->target, &http, err);
 }
 
@@ -371,16 +356,6 @@ static bool set_up(struct run *run, struct error *err)
            sampler_open(&run->sampler, (enum sampling)o->sampling, run->data.prompts.n_entries,
                         o->seed, run->data.dir, err) &&
            open_workers(run, err) && open_records(run, err);
-}
-
-/* One descriptor per connection: take as many as the system allows. */
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* ---- the run and its outcome ---------------------------------------------------------------- */
@@ -475,7 +450,7 @@ static int profile(int argc, char **argv, int first, struct profile_outcome *out
     int code;
     run->outcome = outcome;
     signal(SIGPIPE, SIG_IGN);
-    raise_file_limit();
+    file_limit_raise();
     if (!options_parse(&run->options, argc, argv, first, &err)) {
         code = fail_run(&err);
         if (code == 2)
