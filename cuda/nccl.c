@@ -12,6 +12,7 @@
  *   is always a plain one.
  *
  * Source: NVIDIA, NCCL user guide, "Using NCCL with CUDA Graphs", "Thread Safety". */
+#include <assert.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -185,8 +186,14 @@ static bool load(struct nccl *nccl, struct error *err)
                         NCCL_FUNCTIONS[i].name, OLDEST_VERSION / 10000, OLDEST_VERSION / 100 % 100);
         memcpy((char *)&nccl->api + NCCL_FUNCTIONS[i].offset, &function, sizeof function);
     }
+    return true;
+}
+
+static bool is_recent(const struct nccl_api *api, struct error *err)
+{
     int version = 0;
-    if (nccl->api.version(&version) == 0 && version >= OLDEST_VERSION)
+    assert(api->version && api->init_all); /* load() has found them */
+    if (api->version(&version) == 0 && version >= OLDEST_VERSION)
         return true;
     return fail(err, ERR_DEVICE, LIBRARY " is version %d.%d: NCCL %d.%d or later is needed",
                 version / 10000, version / 100 % 100, OLDEST_VERSION / 10000,
@@ -202,7 +209,7 @@ static bool open_comms(struct comm **comms, struct backend *const *backends, int
     void *handles[SHARE_MAX] = {NULL};
     if (!nccl)
         return fail(err, ERR_MEMORY, "no memory for NCCL");
-    bool ok = load(nccl, err);
+    bool ok = load(nccl, err) && is_recent(&nccl->api, err);
     for (int i = 0; i < n; i++)
         devices[i] = ((struct cuda *)backends[i])->device;
     if (ok && (status = nccl->api.init_all(handles, n, devices)) != 0)

@@ -290,7 +290,7 @@ static bool prepare(struct cuda *c, struct list *l)
     const struct cuda_replay *r = c->replay;
     for (int i = 0; i < r->n_pending && !is_shared; i++)
         is_shared = r->pending[i].op == OP_EXCHANGE;
-    if (!agree(c, is_shared, l && !l->is_hopeless))
+    if (!agree(c, is_shared, l && !l->is_hopeless) || !l)
         return false;
     if (agree(c, is_shared, l->graph != NULL))
         return true;
@@ -314,7 +314,8 @@ void cuda_replay_flush(struct cuda *c)
     struct list *l = r->n_pending >= LEAST_COMMANDS ? list_find(r) : NULL;
     if (l)
         l->used = ++r->clock;
-    if (r->n_pending >= LEAST_COMMANDS && prepare(c, l))
+    bool is_ready = r->n_pending >= LEAST_COMMANDS && prepare(c, l);
+    if (l && is_ready)
         launch(c, l);
     else
         run_commands(c, r->pending, r->n_pending);

@@ -12,8 +12,8 @@
 #include "tests/cuda_sim/runtime_internal.h"
 
 /* The header says nothing of their parameters. */
-ncclResult_t ncclGroupStart(void);
-ncclResult_t ncclGroupEnd(void);
+ncclResult_t ncclGroupStart(void); /* NOLINT(readability-redundant-declaration) */
+ncclResult_t ncclGroupEnd(void);   /* NOLINT(readability-redundant-declaration) */
 
 enum { MAX_RANKS = VGPU_MAX_DEVICES };
 
@@ -237,11 +237,12 @@ ncclResult_t ncclCommInitAll(ncclComm_t *comms, int n, const int *devices)
     int n_devices = 0;
     if (n < 1 || n > MAX_RANKS || cudaGetDeviceCount(&n_devices) != cudaSuccess)
         return ncclInvalidArgument;
+    for (int i = 0; i < n; i++)
+        if (devices[i] < 0 || devices[i] >= n_devices)
+            return ncclInvalidArgument;
     struct world *world = allocate(sizeof *world);
     world->n = world->n_open = n;
     for (int i = 0; i < n; i++) {
-        if (devices[i] < 0 || devices[i] >= n_devices)
-            return ncclInvalidArgument;
         comms[i] = allocate(sizeof *comms[i]);
         *comms[i] = (struct ncclComm){.world = world, .rank = i, .device = devices[i]};
     }

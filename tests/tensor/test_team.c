@@ -64,11 +64,11 @@ static void send_all_to_all(void *ctx, int rank)
         for (int peer = 0; peer < N; peer++) {
             memset(out[peer][0], 16 * rank + peer, 8);
             memset(out[peer][1], round, 8);
-            c->ops->send(c, peer, out[peer][0], (size_t)(1 + peer));
+            c->ops->send(c, peer, out[peer][0], 1 + (size_t)peer);
             c->ops->send(c, peer, out[peer][1], 4);
         }
         for (int peer = N - 1; peer >= 0; peer--) {
-            c->ops->receive(c, peer, in[peer][0], (size_t)(1 + rank));
+            c->ops->receive(c, peer, in[peer][0], 1 + (size_t)rank);
             c->ops->receive(c, peer, in[peer][1], 4);
         }
         seen.wrong[rank] += !c->ops->exchange(c, &seen.errors[rank]);
