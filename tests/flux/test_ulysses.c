@@ -102,42 +102,52 @@ static const struct {
     const char *model;
     int degree, columns, rows, words, batch;
 } CASES[] = {
-    {FOUR_HEADS, 2, 5, 7, 33, 1}, {FOUR_HEADS, 4, 5, 7, 33, 1},  {FOUR_HEADS, 4, 2, 2, 4, 1},
-    {FOUR_HEADS, 4, 3, 3, 21, 3}, {THREE_HEADS, 3, 5, 7, 32, 1}, {THREE_HEADS, 3, 4, 2, 5, 2},
+    {FOUR_HEADS, 2, 3, 3, 33, 1}, {FOUR_HEADS, 4, 2, 2, 4, 1},   {FOUR_HEADS, 4, 3, 2, 21, 1},
+    {FOUR_HEADS, 4, 1, 5, 7, 2},  {THREE_HEADS, 3, 5, 7, 32, 1}, {THREE_HEADS, 3, 4, 2, 5, 2},
 };
 
+#ifdef __SANITIZE_THREAD__ /* which takes 20 times as long; the threads meet in each case alike */
+enum { EVERY = 3 };
+#else
+enum { EVERY = 1 };
+#endif
+
 /* Within the bounds that the reference pictures of each type have. */
-static void compare_all(enum dtype compute, int most, double most_mean)
+static void compare(size_t i, enum dtype compute, int most, double most_mean)
 {
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        struct world one = open_world(CASES[i].model, 1, compute);
-        struct world many = open_world(CASES[i].model, CASES[i].degree, compute);
-        struct flux_spec s = spec_of(&one, CASES[i].columns, CASES[i].rows, CASES[i].words);
-        s.images_per_prompt = CASES[i].batch;
-        struct flux_result want = generate(&one, &s), got = generate(&many, &s);
-        expect_close(&got, &want, most, most_mean);
-        assert_int_equal(got.scratch_bytes, many.backend->scratch.peak);
-        assert_int_equal(got.n_step_times, want.n_step_times);
-        struct flux_result again = generate(&many, &s);
-        expect_close(&again, &got, 0, 0);
+    struct world one = open_world(CASES[i].model, 1, compute);
+    struct world many = open_world(CASES[i].model, CASES[i].degree, compute);
+    struct flux_spec s = spec_of(&one, CASES[i].columns, CASES[i].rows, CASES[i].words);
+    s.images_per_prompt = CASES[i].batch;
+    struct flux_result want = generate(&one, &s), got = generate(&many, &s);
+    expect_close(&got, &want, most, most_mean);
+    assert_int_equal(got.scratch_bytes, many.backend->scratch.peak);
+    assert_int_equal(got.n_step_times, want.n_step_times);
+    if (i == 0) { /* and always the same */
         flux_result_free(&want);
-        flux_result_free(&got);
-        flux_result_free(&again);
-        close_world(&one);
-        close_world(&many);
+        want = generate(&many, &s);
+        expect_close(&got, &want, 0, 0);
     }
+    flux_result_free(&want);
+    flux_result_free(&got);
+    close_world(&one);
+    close_world(&many);
 }
 
 static void ranks_make_the_same_picture_in_f32(void **state)
 {
     (void)state;
-    compare_all(DTYPE_F32, 1, 0.005);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i += EVERY) {
+        compare(i, DTYPE_F32, 1, 0.005);
+    }
 }
 
 static void ranks_make_the_same_picture_in_bf16(void **state)
 {
     (void)state;
-    compare_all(DTYPE_BF16, 21, 2.1);
+    for (size_t i = 2; i < sizeof CASES / sizeof CASES[0]; i += 2 * EVERY) {
+        compare(i, DTYPE_BF16, 21, 2.1);
+    }
 }
 
 static void guidance_input_picture_and_groups_are_shared_too(void **state)
@@ -145,7 +155,7 @@ static void guidance_input_picture_and_groups_are_shared_too(void **state)
     (void)state;
     struct world one = open_world(FOUR_HEADS, 1, DTYPE_F32);
     struct world many = open_world(FOUR_HEADS, 2, DTYPE_F32);
-    struct flux_spec s = spec_of(&one, 5, 3, 20);
+    struct flux_spec s = spec_of(&one, 3, 1, 20);
     const char *const not_this[] = {"a blue kitten"};
     uint8_t *init = calloc((size_t)s.width_px * (size_t)s.height_px, 3);
     for (int i = 0; i < s.width_px * s.height_px * 3; i++) {
