@@ -119,7 +119,11 @@ MUTANTS = [
            "const int n = left < 0 ? (int)left : p.chunk;"),
     Mutant("group norm: means do not differ", "norm.cu", "rows",
            "squares += their + delta * delta * n * m / all;", "squares += their;"),
+    Mutant("group norm: gains of the first picture", "norm.cu", "rows",
+           "table + pixel / p.pixels * p.channels + c", "table + c"),
     # element-wise
+    Mutant("copy: the last run is whole", "elementwise.cu", "rows",
+           "if (w.is_aligned && n == RUN) {", "if (w.is_aligned) {"),
     Mutant("gated add: no gate", "elementwise.cu", "rows", "return old + y * x;", "return old + x;"),
     Mutant("pixels: no upper limit", "elementwise.cu", "rows", "fminf(unit, 1.0f)", "unit"),
     Mutant("embedding: row number for id", "elementwise.cu", "rows",
@@ -155,6 +159,13 @@ MUTANTS = [
     Mutant("PTX: waits for a group too few", "common.cuh", "ptx", '"n"(N)', '"n"(N + 1)'),
     Mutant("PTX: no transposition", "common.cuh", "ptx", "x4.trans.shared", "x4.shared"),
     Mutant("PTX: no zeros past the end", "common.cuh", "ptx", '"r"(valid)', '"r"(16)'),
+    # what never reaches a kernel (host code)
+    Mutant("fault: the next launch is blamed", "cuda.c", "limits",
+           "(void)cudaGetLastError(); /* reported here", "/* reported here"),
+    Mutant("norm: rows of any width", "norm.cu", "limits",
+           "else if (p.width <= ROW_THREADS * EACH)", "else if (p.width > 0)"),
+    Mutant("unpacking: without memory", "unpack.cu", "limits",
+           "    if (!to)\n        return false;\n", ""),
     # weights in host memory (host code), and made-up ones
     Mutant("stream: operations don't wait for copies", "stream.c", "stream",
            'return cuda_check(c, cudaStreamWaitEvent(c->stream, buffer->loaded, 0), "stream layer");',

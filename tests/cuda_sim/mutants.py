@@ -25,6 +25,7 @@ PROGRAMS = {
     "rows": "test_cuda_rows",
     "ptx": "test_cuda_products_ptx_90",
     "stream": "test_stream",
+    "limits": "test_limits",
     "made": "test_made_weights",
 }
 
