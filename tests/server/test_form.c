@@ -128,7 +128,7 @@ static void one_part_too_many_is_refused(void **state)
     (void)state;
     struct form f = {0};
     struct error err = {0};
-    char name[8];
+    char name[16];
     for (int i = 0; i < FORM_MAX_PARTS; i++) {
         snprintf(name, sizeof name, "x%d", i);
         assert_true(add(&f, name, 0, "", &err));
