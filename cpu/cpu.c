@@ -240,6 +240,7 @@ bool cpu_open(struct backend **out, const struct cpu_options *options, struct er
     cpu->backend.name = "cpu";
     cpu->backend.compute = options->compute;
     cpu->backend.takes_quantised = true;
+    cpu->backend.multiplies_int8 = cpu->backend.multiplies_fp8 = true;
     char name[80];
     read_processor_name(name, sizeof name);
     snprintf(cpu->backend.device, sizeof cpu->backend.device, "%s, %d thread%s, %s kernels", name,

@@ -52,6 +52,7 @@ struct cpu_weight {
     int64_t n, k;               /* outputs, inputs */
     bool is_paired;             /* for bf16 dot products: bf16 panels are [K / 2][CPU_PANEL][2],
                                    quantised ones are unpacked to that */
+    bool rounds_inputs;         /* as backend.h has it */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
 };
 
@@ -86,6 +87,11 @@ size_t gemm_scratch_bytes(const struct gemm_tile *t);
 
 /* Run it on the calling thread. scratch is the thread's own; false when the library failed. */
 bool gemm_run(const struct gemm_tile *t, float *c, const void *a, const void *b, void *scratch);
+
+/* A row of w->k inputs as codes of w's type, stored in the type of the product; returns their scale
+ * (round_inputs.c). */
+float cpu_round_row(struct cpu *cpu, void *to, enum dtype to_dtype, const struct cpu_weight *w,
+                    const void *from, enum dtype from_dtype);
 
 /* --- convolutions (conv.c, conv_gather.c) -----------------------------------------------------*/
 

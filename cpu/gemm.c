@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "cpu/cpu_internal.h"
+#include "tensor/quant.h"
 
 enum {
     MAX_TILES = 256, /* prepared products that are kept */
@@ -284,6 +285,7 @@ struct linear {
     void *out; /* row stride ldo, of out_dtype */
     int64_t ldo;
     enum dtype out_dtype;
+    float *scales;     /* [m] of rounded inputs, whose codes x is; or NULL */
     const float *bias; /* or NULL */
     enum activation act;
     /* Tiles by [last rows?][last panel?]. */
@@ -305,6 +307,10 @@ static void tile_store(const struct linear *l, float *tile, int64_t row, int64_t
                        int64_t column, int64_t width)
 {
     char *to = (char *)l->out + (row * l->ldo + column) * (int64_t)dtype_bytes(l->out_dtype);
+    for (int64_t r = 0; l->scales && r < rows; r++) {
+        for (int64_t i = 0; i < width; i++)
+            tile[r * width + i] *= l->scales[row + r];
+    }
     l->cpu->kernels->finish(to, l->out_dtype, l->ldo, tile, rows, width,
                             l->bias ? l->bias + column : NULL, l->act);
 }
@@ -427,7 +433,9 @@ static void gather_rows(const struct linear *l, void *to, struct tensor x, int64
         const char *from =
             (const char *)x.data + (offset + r * stride) * (int64_t)dtype_bytes(x.dtype);
         char *row = (char *)to + r * k * bytes;
-        if (x.dtype == l->operands)
+        if (l->scales)
+            l->scales[r] = cpu_round_row(l->cpu, row, l->operands, l->w, from, x.dtype);
+        else if (x.dtype == l->operands)
             memcpy(row, from, (size_t)(k * bytes));
         else
             l->cpu->kernels->widen((float *)row, from, x.dtype, k);
@@ -449,11 +457,15 @@ void cpu_linear(struct backend *b, struct tensor out, struct tensor x, struct te
     if (tensor_elements(x) == 0 || tensor_elements(out) == 0)
         return;
     linear_prepare(&l, x.dtype);
-    bool is_direct = x.dtype == l.operands && (rows.x_stride == l.w->k || rows.m == 1);
-    size_t x_bytes = is_direct ? 0 : align64((size_t)(l.m * l.w->k) * dtype_bytes(l.operands));
+    bool is_rounded = l.w->rounds_inputs && rows.m * rows.groups > QUANT_FEW_ROWS;
+    bool is_direct =
+        x.dtype == l.operands && (rows.x_stride == l.w->k || rows.m == 1) && !is_rounded;
+    size_t codes_bytes = is_direct ? 0 : align64((size_t)(l.m * l.w->k) * dtype_bytes(l.operands));
+    size_t x_bytes = codes_bytes + (is_rounded ? align64((size_t)l.m * sizeof(float)) : 0);
     char *work = cpu_work(cpu, x_bytes + (size_t)cpu->threads * linear_thread_bytes(&l));
     if (!work)
         return;
+    l.scales = is_rounded ? (float *)(work + codes_bytes) : NULL;
     for (int64_t g = 0; g < rows.groups; g++) {
         int64_t offset = group_offset(&rows, rows.x_strides, g);
         l.out = (char *)out.data +

@@ -155,6 +155,7 @@ static bool adopt_quantised(struct cpu *cpu, struct tensor host, struct tensor *
     w->k = k;
     w->kernel_y = w->kernel_x = 1;
     w->is_paired = can_pair(cpu, n, k);
+    w->rounds_inputs = cpu->backend.rounds_inputs;
     int64_t panels = (n + CPU_PANEL - 1) / CPU_PANEL;
 #pragma omp parallel for num_threads(cpu->threads) if (n * k > 16384) schedule(static)
     for (int64_t p = 0; p < panels; p++) {

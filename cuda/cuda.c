@@ -9,7 +9,10 @@
 #include "cuda/cuda_internal.h"
 #include "tensor/team.h"
 
-enum { OLDEST_CAPABILITY = 80 /* bf16 tensor cores and cp.async: Ampere, 2020 */ };
+enum {
+    OLDEST_CAPABILITY = 80, /* bf16 tensor cores and cp.async: Ampere, 2020 */
+    FP8_CAPABILITY = 89,    /* tensor cores for e4m3: Ada, 2022 */
+};
 
 /* --- faults and the current device ------------------------------------------------------------*/
 
@@ -267,9 +270,11 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
         free(c);
         return false;
     }
+    c->backend.multiplies_int8 = true;
+    c->backend.multiplies_fp8 = c->capability >= FP8_CAPABILITY;
     cuda_range_open(c);
     if (!cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
-        !cuda_gemm_open(c) || !cuda_attention_open(c) || !cuda_replay_open(c)) {
+        !cuda_gemm_open(c) || !cuda_gemm_8bit_open(c) || !cuda_attention_open(c) || !cuda_replay_open(c)) {
         fail(err, c->backend.fault.code, "%s", c->backend.fault.text);
         cuda_close(&c->backend);
         return false;

@@ -68,8 +68,8 @@ void *cuda_work(struct cuda *c, size_t bytes);
 
 /* A weight as adopt keeps it; tensor.data of a packed tensor points here. Rows of K values are
  * padded with zeros to a multiple of CUDA_ROW elements, so that they are read in pieces of 16
- * bytes; codes of a quantised matrix likewise. A convolution [O, I, kh, kw] is the matrix [O, K]
- * with K ordered (kh, kw, I). */
+ * bytes; codes of a quantised matrix to one of CUDA_CODE_ROW. A convolution [O, I, kh, kw] is the
+ * matrix [O, K] with K ordered (kh, kw, I). */
 struct cuda_weight {
     struct cuda_weight *next;
     void *data;                 /* device; owned unless it is streamed */
@@ -77,6 +77,7 @@ struct cuda_weight {
     int64_t n, k, row;          /* outputs, inputs, elements from row to row */
     int64_t kernel_y, kernel_x; /* of a convolution, else 1 */
     size_t scales_at;           /* quantised: where the scales begin, in bytes behind data */
+    bool rounds_inputs;         /* quantised: as backend.h has it */
     /* Streamed only; layer is NULL otherwise. */
     struct cuda_layer *layer;
     struct cuda_weight *sibling; /* the next one of its layer */
@@ -85,7 +86,7 @@ struct cuda_weight {
     size_t bytes, offset; /* offset in the layer's buffer */
 };
 
-enum { CUDA_ROW = 8 };
+enum { CUDA_ROW = 8, CUDA_CODE_ROW = 16 };
 
 bool cuda_adopt(struct backend *b, struct tensor host, enum weight_use use, struct tensor *out,
                 struct error *err);
@@ -142,7 +143,11 @@ struct cuda_product {
     int dims1, dims2; /* of the row's count */
     int rows, n, k;
     enum activation act;
-    enum dtype dtype, w_dtype;         /* of x and out; of w */
+    enum dtype dtype, w_dtype; /* of x and out; of w */
+    /* Of a quantised matrix: x is to be rounded to its type; once that is done, by rows of w_row
+     * codes, x_scales has a scale for each row. */
+    bool rounds_inputs;
+    const float *x_scales;
     bool is_x_aligned, is_out_aligned; /* every run of 8 may be moved in pieces of 16 bytes */
     /* Convolution only. */
     bool is_conv;
@@ -158,6 +163,12 @@ void cuda_product_own(struct cuda *c, const struct cuda_product *p);
 /* Replace a quantised weight by one of the activations' type in working memory (unpack.cu); false
  * when there is none left, the fault kept. */
 bool cuda_unpack(struct cuda *c, struct cuda_product *p);
+
+/* Products of two operands of 8 bits (gemm_8bit.cu): round x into working memory, false when there
+ * is none left, the fault kept; and our kernel for such a product. */
+bool cuda_round_inputs(struct cuda *c, struct cuda_product *p);
+void cuda_product_8bit(struct cuda *c, const struct cuda_product *p);
+bool cuda_gemm_8bit_open(struct cuda *c);
 
 /* Look for cuBLASLt; that it is missing is no fault. True when it has done the product. */
 void cuda_lt_open(struct cuda *c);

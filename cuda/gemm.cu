@@ -214,7 +214,9 @@ static void run_mma(struct cuda *c, const struct cuda_product *p)
 
 void cuda_product_own(struct cuda *c, const struct cuda_product *p)
 {
-    if (p->rows <= FEW_ROWS && !p->is_conv)
+    if (p->x_scales)
+        cuda_product_8bit(c, p);
+    else if (p->rows <= FEW_ROWS && !p->is_conv)
         product_few_run(c, p);
     else if (p->dtype == DTYPE_BF16)
         run_mma(c, p);
@@ -226,7 +228,8 @@ void cuda_product_own(struct cuda *c, const struct cuda_product *p)
 void cuda_product_run(struct cuda *c, const struct cuda_product *p)
 {
     struct cuda_product q = *p;
-    if (dtype_is_quantised(q.w_dtype) && q.rows > FEW_ROWS && !cuda_unpack(c, &q))
+    if (dtype_is_quantised(q.w_dtype) && q.rows > FEW_ROWS &&
+        !(q.rounds_inputs ? cuda_round_inputs : cuda_unpack)(c, &q))
         return;
     if (!cuda_lt_product(c, &q))
         cuda_product_own(c, &q);
@@ -283,6 +286,7 @@ void cuda_linear(struct backend *b, struct tensor out, struct tensor x, struct t
     p.act = act;
     p.dtype = x.dtype;
     p.w_dtype = weight->dtype;
+    p.rounds_inputs = weight->rounds_inputs;
     set_rows(&p, x, out);
     p.is_x_aligned = is_aligned(x.data, p.x_strides) && p.k % RUN == 0;
     p.is_out_aligned = is_aligned(out.data, p.out_strides);

@@ -270,7 +270,7 @@ static bool adopt_quantised(struct cuda *c, struct tensor host, struct tensor *o
                             struct error *err)
 {
     int64_t n = host.dims[0], k = host.dims[1];
-    int64_t row = (k + CUDA_ROW - 1) / CUDA_ROW * CUDA_ROW;
+    int64_t row = (k + CUDA_CODE_ROW - 1) / CUDA_CODE_ROW * CUDA_CODE_ROW;
     size_t code_bytes = (size_t)quant_code_bytes(host.dtype, k);
     size_t row_bytes = (size_t)quant_code_bytes(host.dtype, row);
     size_t scales_at = ((size_t)n * row_bytes + 15) / 16 * 16;
@@ -292,6 +292,7 @@ static bool adopt_quantised(struct cuda *c, struct tensor host, struct tensor *o
     w->row = row;
     w->kernel_y = w->kernel_x = 1;
     w->scales_at = scales_at;
+    w->rounds_inputs = c->backend.rounds_inputs;
     *out = host;
     out->data = w;
     out->scales = NULL;

@@ -45,6 +45,10 @@ struct backend {
     char device[128];     /* for logs: processor or GPU name with its main figures */
     enum dtype compute;   /* type of activations: F32 or BF16 */
     bool takes_quantised; /* adopt takes quantised matrices (tensor/quant.h) */
+    bool multiplies_int8, multiplies_fp8; /* rounds_inputs is possible with such matrices */
+    /* Of the quantised matrices that are adopted next: products of many rows round their other
+     * operand as well (quant.h). */
+    bool rounds_inputs;
     /* Of the matrices and tables that are adopted next; vectors and convolutions are small and live
      * on the device. No effect where the device's memory is the host's (cpu). */
     struct weight_home home;

@@ -246,6 +246,8 @@ void plan_init(struct plan *p, enum dtype compute)
                     .device = "no device: counts only",
                     .compute = compute,
                     .takes_quantised = true,
+                    .multiplies_int8 = true,
+                    .multiplies_fp8 = true,
                     .scratch = {.base = PLAN_BASE, .capacity = SIZE_MAX / 2}},
     };
 }

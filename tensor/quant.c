@@ -13,7 +13,7 @@
 static const float LARGEST_INT8 = 127.0f, LARGEST_F8 = 448.0f, LOWEST_Q4 = -8.0f;
 
 /* Below this rows and groups count as zeros: the inverse of their scale could overflow. */
-static const float SMALLEST = 1e-30f;
+static const float SMALLEST = 1e-30f, LARGEST_FLOAT = 3.4028235e38f;
 
 enum dtype quant_dtype(enum quant quant)
 {
@@ -63,8 +63,7 @@ size_t quant_codes_size(struct tensor matrix)
 /* Side by side in the loops below, so that they vectorise. */
 enum { LANES = 16 };
 
-/* Bits of the largest magnitude: as integers they compare like the values, NaN above all. */
-static uint32_t largest_bits(const float *x, int64_t n)
+uint32_t quant_largest_bits(const float *x, int64_t n)
 {
     uint32_t lanes[LANES] = {0}, largest = 0;
     int64_t whole = n - n % LANES;
@@ -138,7 +137,7 @@ static void row_q4(struct tensor to, const float *x, int64_t r)
     uint16_t *scales = (uint16_t *)to.scales + r * groups;
     for (int64_t g = 0; g < groups; g++) {
         int64_t first = g * QUANT_GROUP, n = k - first < QUANT_GROUP ? k - first : QUANT_GROUP;
-        uint32_t bits = largest_bits(x + first, n);
+        uint32_t bits = quant_largest_bits(x + first, n);
         float scale =
             float_from_bits(bits) < SMALLEST ? 0.0f : extreme(x + first, n, bits) / LOWEST_Q4;
         scales[g] = bf16_from_float(scale);
@@ -146,11 +145,27 @@ static void row_q4(struct tensor to, const float *x, int64_t r)
     }
 }
 
-static void row_whole(struct tensor to, const float *x, int64_t r, float largest)
+float quant_scale(enum dtype dtype, uint32_t largest_bits)
+{
+    float largest = float_from_bits(largest_bits);
+    return largest < SMALLEST ? 0.0f : largest / (dtype == DTYPE_INT8 ? LARGEST_INT8 : LARGEST_F8);
+}
+
+void quant_round(float *values, const float *x, enum dtype dtype, int64_t n, float scale)
+{
+    bool is_usable = scale > 0.0f && scale <= LARGEST_FLOAT;
+    float inverse = is_usable ? 1.0f / scale : 0.0f;
+    for (int64_t i = 0; i < n; i++) {
+        float code = is_usable ? x[i] * inverse : 0.0f;
+        values[i] =
+            dtype == DTYPE_INT8 ? (float)round_small(code) : f8_to_float(f8_from_float(code));
+    }
+}
+
+static void row_whole(struct tensor to, const float *x, int64_t r, uint32_t largest_bits)
 {
     int64_t k = to.dims[1];
-    float scale = largest / (to.dtype == DTYPE_INT8 ? LARGEST_INT8 : LARGEST_F8);
-    scale = largest < SMALLEST ? 0.0f : scale;
+    float scale = quant_scale(to.dtype, largest_bits);
     ((float *)to.scales)[r] = scale;
     if (to.dtype == DTYPE_INT8) {
         codes_int8((int8_t *)to.data + r * k, x, k, scale);
@@ -167,8 +182,8 @@ bool quant_row(struct tensor to, struct tensor from, int64_t r, double *error_2,
     for (int64_t i = 0; i < k; i++) {
         row[i] = dtype_load(from.data, from.dtype, r * k + i);
     }
-    float largest = float_from_bits(largest_bits(row, k));
-    bool is_finite = largest <= 3.4028235e38f;
+    uint32_t largest = quant_largest_bits(row, k);
+    bool is_finite = float_from_bits(largest) <= LARGEST_FLOAT;
     if (is_finite && to.dtype == DTYPE_Q4) {
         row_q4(to, row, r);
     } else if (is_finite) {

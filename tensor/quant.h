@@ -44,5 +44,19 @@ size_t quant_codes_size(struct tensor matrix);
  * False when an element is NaN or infinite. */
 bool quant_row(struct tensor to, struct tensor from, int64_t r, double *error_2, double *power);
 
+/* Products may round their other operand too, row by row, to the type of a quantised matrix with a
+ * scale per row (int8, fp8): both factors are then of 8 bits, sums in 32. That is asked for when
+ * the matrix is adopted (backend.h, rounds_inputs). Products of up to QUANT_FEW_ROWS rows, bound by
+ * reading the matrix, keep their inputs. */
+enum { QUANT_FEW_ROWS = 4 };
+
+/* The pieces of that, as quant_row does it: bits of the largest magnitude (as integers they compare
+ * like the values, NaN above all); the scale of a row with such a largest; and what n values become
+ * as codes, given as floats, exact in bf16 too. A row with NaN or infinity gets a scale that is not
+ * finite and codes of zero, whose product is NaN. values may be x. */
+uint32_t quant_largest_bits(const float *x, int64_t n);
+float quant_scale(enum dtype dtype, uint32_t largest_bits);
+void quant_round(float *values, const float *x, enum dtype dtype, int64_t n, float scale);
+
 /* The k elements of row r as floats. */
 void quant_load_row(float *to, struct tensor matrix, int64_t r);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "tensor/quant.h"
 #include "tests/ops/harness.h"
 #include "tests/ops/reference.h"
 
@@ -13,14 +14,34 @@
 static const enum dtype WEIGHTS[] = {DTYPE_F32,  DTYPE_BF16, DTYPE_F16,
                                      DTYPE_INT8, DTYPE_FP8,  DTYPE_Q4};
 
+/* What a product sees of rows of k inputs when it rounds them to a matrix's type. */
+static void round_inputs(double *values, enum dtype dtype, int64_t rows, int64_t k)
+{
+    float *row = malloc((size_t)k * sizeof *row);
+    assert_non_null(row);
+    for (int64_t r = 0; r < rows && rows > QUANT_FEW_ROWS; r++) {
+        for (int64_t i = 0; i < k; i++)
+            row[i] = (float)values[r * k + i];
+        float scale = quant_scale(dtype, quant_largest_bits(row, k));
+        quant_round(row, row, dtype, k, scale);
+        for (int64_t i = 0; i < k; i++)
+            values[r * k + i] = (double)row[i] * (double)scale;
+    }
+    free(row);
+}
+
 /* p: rank of x, rows (outer to inner, unused ones 0), K, N, weight type, has bias, activation */
-static void run_linear(struct lab *lab, const int64_t *p)
+static void run_linear_of(struct lab *lab, const int64_t *p, bool rounds_inputs)
 {
     int rank = (int)p[0];
     int64_t k = p[4], n = p[5], rows = 1;
     enum dtype dtype = WEIGHTS[p[6]];
     if (dtype_is_quantised(dtype) && !lab->backend->takes_quantised)
         skip();
+    if (rounds_inputs &&
+        !(dtype == DTYPE_INT8 ? lab->backend->multiplies_int8 : lab->backend->multiplies_fp8))
+        skip();
+    lab->backend->rounds_inputs = rounds_inputs;
     struct shape x_shape = {.rank = rank}, out_shape = {.rank = rank};
     for (int a = 0; a + 1 < rank; a++) {
         x_shape.dims[a] = out_shape.dims[a] = p[1 + a];
@@ -37,12 +58,20 @@ static void run_linear(struct lab *lab, const int64_t *p)
     struct operand *bias = p[7] ? operand_weight(lab, DTYPE_F32, SHAPE(n), WEIGHT_VECTOR) : NULL;
     struct operand *out = operand_output(lab, lab->dtype, out_shape, layout);
     op_linear(lab->backend, out->t, x->t, w->t, bias ? bias->t : tensor_none(), act);
+    lab->backend->rounds_inputs = false;
     double *expected = reference_new(rows * n);
+    if (rounds_inputs)
+        round_inputs(x->values, dtype, rows, k);
     reference_linear(expected, x->values, w->values, bias ? bias->values : NULL, rows, n, k);
     reference_activate(expected, expected, rows * n, act);
     operand_check(lab, out, expected);
     free(expected);
 }
+
+static void run_linear(struct lab *lab, const int64_t *p) { run_linear_of(lab, p, false); }
+
+/* With inputs rounded to the type of the weight, which is int8 or fp8. */
+static void run_linear_rounded(struct lab *lab, const int64_t *p) { run_linear_of(lab, p, true); }
 
 /* x twice as high and wide, nearest neighbour; values only, owned by the caller. */
 static double *upsampled(const double *x, struct reference_conv *c)
@@ -317,6 +346,64 @@ static const struct op_case CASES[] = {
      run_linear,
      {3, 2, 530, 0, 130, 200, 4, 1, ACT_RELU},
      .layout = WINDOW},
+    {"linear, int8 weight and inputs, of four rows",
+     run_linear_rounded,
+     {2, 4, 0, 0, 64, 70, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight and inputs, of five numbers",
+     run_linear_rounded,
+     {2, 5, 0, 0, 1, 1, 3, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight and inputs, with odd inputs",
+     run_linear_rounded,
+     {2, 67, 0, 0, 61, 129, 3, 1, ACT_GELU_TANH},
+     .layout = DENSE},
+    {"linear, int8 weight and inputs, whole tiles",
+     run_linear_rounded,
+     {2, 64, 0, 0, 192, 128, 3, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight and inputs, between windows",
+     run_linear_rounded,
+     {3, 3, 30, 0, 2100, 72, 3, 1, ACT_RELU},
+     .layout = WINDOW},
+    {"linear, int8 weight and inputs, large tiles",
+     run_linear_rounded,
+     {2, 260, 0, 0, 72, 264, 3, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, int8 weight and inputs, tiny values",
+     run_linear_rounded,
+     {2, 6, 0, 0, 48, 16, 3, 0, ACT_NONE},
+     .layout = DENSE,
+     .scale = 1e-33},
+    {"linear, fp8 weight and inputs, of four rows",
+     run_linear_rounded,
+     {2, 4, 0, 0, 64, 70, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight and inputs, of five numbers",
+     run_linear_rounded,
+     {2, 5, 0, 0, 1, 1, 4, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight and inputs, with odd inputs",
+     run_linear_rounded,
+     {2, 67, 0, 0, 61, 129, 4, 1, ACT_GELU_TANH},
+     .layout = DENSE},
+    {"linear, fp8 weight and inputs, whole tiles",
+     run_linear_rounded,
+     {2, 64, 0, 0, 192, 128, 4, 1, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight and inputs, between windows",
+     run_linear_rounded,
+     {3, 3, 30, 0, 2100, 72, 4, 1, ACT_RELU},
+     .layout = WINDOW},
+    {"linear, fp8 weight and inputs, large tiles",
+     run_linear_rounded,
+     {2, 260, 0, 0, 72, 264, 4, 0, ACT_NONE},
+     .layout = DENSE},
+    {"linear, fp8 weight and inputs, tiny values",
+     run_linear_rounded,
+     {2, 6, 0, 0, 48, 16, 4, 0, ACT_NONE},
+     .layout = DENSE,
+     .scale = 1e-33},
     {"linear, q4 weight, of one row",
      run_linear,
      {2, 1, 0, 0, 37, 71, 5, 1, ACT_NONE},
