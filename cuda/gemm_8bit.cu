@@ -82,8 +82,7 @@ __global__ void __launch_bounds__(ROUND_THREADS)
 /* --- the product ------------------------------------------------------------------------------*/
 
 enum {
-    MMA_THREADS = 128, /* four warps, two by two over the tile */
-    MMA_K = 64,        /* codes of one stage, as many bytes of each row */
+    MMA_K = 64, /* codes of one stage, as many bytes of each row */
     MMA_STAGES = 4,
     PIECE = 16, /* codes that are moved at once */
     PIECES = MMA_K / PIECE,
@@ -110,25 +109,29 @@ DEVICE void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
     mma_e4m3(d, a, b0, b1);
 }
 
-/* TILE x TILE outputs per block, a quarter per warp, through a ring of MMA_STAGES buffers that
- * cp.async fills three stages ahead; x and w are dense rows of w_row codes. SUM is what the tensor
- * cores sum in, T the type of out.
+/* TILE x TILE outputs per block, TILE / 2 x 32 per warp (with more, fp8 spills where it is
+ * converted to f16 for the tensor cores, as on sm_90 and sm_100), through a ring of MMA_STAGES
+ * buffers that cp.async fills three stages ahead; x and w are dense rows of w_row codes. SUM is
+ * what the tensor cores sum in, T the type of out.
  *
  * Bound: arithmetic. Shared memory: 64 or 32 KiB. Speed: not measured on hardware. */
 template <int TILE, class SUM, class T>
-__global__ void __launch_bounds__(MMA_THREADS) product_8bit_kernel(struct cuda_product p)
+__global__ void __launch_bounds__(TILE * 2) product_8bit_kernel(struct cuda_product p)
 {
     enum {
-        WARP = TILE / 2,
-        TILES_M = WARP / 16,
-        TILES_N = WARP / 8,
-        COPIES = TILE / 32, /* pieces per thread, operand and stage */
+        THREADS = TILE * 2, /* two rows of warps, TILE / 32 columns */
+        WARP_M = TILE / 2,
+        WARP_N = 32,
+        TILES_M = WARP_M / 16,
+        TILES_N = WARP_N / 8,
+        COPY_ROWS = THREADS / PIECES,
+        COPIES = TILE / COPY_ROWS, /* pieces per thread, operand and stage */
         STAGE = TILE * MMA_K,
         GROUP_ROWS = 8,
     };
     SHARED_DYN(int8_t, shared);
     const int tid = (int)threadIdx.x, lane = tid % 32, warp = tid / 32;
-    const int warp_m = warp / 2 * WARP, warp_n = warp % 2 * WARP;
+    const int warp_m = warp % 2 * WARP_M, warp_n = warp / 2 * WARP_N;
 
     /* Which tile: groups of GROUP_ROWS row tiles, in each group column by column. */
     const int tiles_m = (p.rows + TILE - 1) / TILE, tiles_n = (p.n + TILE - 1) / TILE;
@@ -145,7 +148,7 @@ __global__ void __launch_bounds__(MMA_THREADS) product_8bit_kernel(struct cuda_p
         const int k = stage * MMA_K + copy_piece * PIECE;
         UNROLL
         for (int i = 0; i < COPIES; i++) {
-            const int row = copy_row + i * 32, to = swizzled(row, copy_piece);
+            const int row = copy_row + i * COPY_ROWS, to = swizzled(row, copy_piece);
             const bool has_x = m0 + row < p.rows && k < (int)p.w_row;
             const bool has_w = n0 + row < p.n && k < (int)p.w_row;
             cp_async16(xs + to, has_x ? x + (m0 + row) * p.w_row + k : x, has_x ? PIECE : 0);
@@ -169,19 +172,20 @@ __global__ void __launch_bounds__(MMA_THREADS) product_8bit_kernel(struct cuda_p
         const int8_t *xs = shared + s % MMA_STAGES * 2 * STAGE, *ws = xs + STAGE;
         UNROLL
         for (int k = 0; k < MMA_K / 32; k++) {
-            uint32_t a[TILES_M][4], b[TILES_N / 2][4];
+            uint32_t a[TILES_M][4];
             UNROLL
             for (int i = 0; i < TILES_M; i++)
                 ldmatrix_x4(a[i], xs + swizzled(warp_m + i * 16 + lane % 16, k * 2 + lane / 16));
             UNROLL
-            for (int j = 0; j < TILES_N / 2; j++)
-                ldmatrix_x4(b[j], ws + swizzled(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
-                                                k * 2 + lane / 8 % 2));
-            UNROLL
-            for (int i = 0; i < TILES_M; i++) {
+            for (int j = 0; j < TILES_N / 2; j++) {
+                uint32_t b[4];
+                ldmatrix_x4(b, ws + swizzled(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
+                                             k * 2 + lane / 8 % 2));
                 UNROLL
-                for (int j = 0; j < TILES_N; j++)
-                    mma(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+                for (int i = 0; i < TILES_M; i++) {
+                    mma(acc[i][2 * j], a[i], b[0], b[1]);
+                    mma(acc[i][2 * j + 1], a[i], b[2], b[3]);
+                }
             }
         }
     }
@@ -204,7 +208,7 @@ __global__ void __launch_bounds__(MMA_THREADS) product_8bit_kernel(struct cuda_p
     }
     __syncthreads();
     const float *w_scales = static_cast<const float *>(p.w_scales);
-    for (int i = tid; i < TILE * TILE / RUN; i += MMA_THREADS) {
+    for (int i = tid; i < TILE * TILE / RUN; i += THREADS) {
         const int row = i / (TILE / RUN), column = i % (TILE / RUN) * RUN;
         if (m0 + row >= p.rows || n0 + column >= p.n)
             continue;
@@ -278,5 +282,5 @@ void cuda_product_8bit(struct cuda *c, const struct cuda_product *p)
     const unsigned blocks = (unsigned)((p->rows + tile - 1) / tile * ((p->n + tile - 1) / tile));
     const product_fn kernel =
         PRODUCT_KERNELS[tile == 128][p->w_dtype == DTYPE_FP8][p->dtype == DTYPE_BF16];
-    LAUNCH(kernel, blocks, MMA_THREADS, (size_t)shared_bytes(tile), c->stream, *p);
+    LAUNCH(kernel, blocks, tile * 2u, (size_t)shared_bytes(tile), c->stream, *p);
 }

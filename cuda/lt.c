@@ -1,10 +1,12 @@
 /* Matrix products by cuBLASLt, where that library is installed and wins.
  *
  * The library is looked for when the back end opens, in the program itself first, and called
- * through a table; without it gemm.cu does all products. It serves dense bf16 products with bias
- * and with the activations that it can end in. The first call of each shape asks for its proposals,
- * times them and our kernel on the device, and keeps the fastest; later calls look that up, so that
- * nothing is timed while a captured step is recorded after a warm-up.
+ * through a table; without it gemm.cu does all products. It serves dense products in bf16, and in
+ * e4m3 with a scale for every row and output (which the library has for compute capability 9.0;
+ * elsewhere it proposes nothing), with bias and with the activations that it can end in. The first
+ * call of each shape asks for its proposals, times them and our kernel on the device, and keeps the
+ * fastest; later calls look that up, so that nothing is timed while a captured step is recorded
+ * after a warm-up.
  *
  * cuBLASLt thinks in columns: out^T [N, M] = w [K, N]^T x^T [K, M], all column-major. */
 #include <cublasLt.h>
@@ -78,6 +80,7 @@ static const struct {
 struct lt_shape {
     int rows, n, k;
     int64_t x_stride, out_stride, w_row;
+    enum dtype operands; /* BF16, or FP8 with scales */
     cublasLtEpilogue_t epilogue;
     bool is_library; /* else our kernel */
     cublasLtMatmulAlgo_t algo;
@@ -203,11 +206,25 @@ static void call_close(const struct cuda_lt *lt, struct lt_call *call)
         lt->api.desc_destroy(call->desc);
 }
 
-static bool call_open(const struct cuda_lt *lt, const struct lt_shape *s, const void *bias,
-                      struct lt_call *call)
+/* Scales of e4m3 operands, one for each output and each row. */
+static bool set_scales(const struct lt_api *a, cublasLtMatmulDesc_t desc,
+                       const struct cuda_product *p)
+{
+    const int32_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    return a->desc_set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &mode, sizeof mode) == 0 &&
+           a->desc_set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &mode, sizeof mode) == 0 &&
+           a->desc_set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &p->w_scales,
+                       sizeof p->w_scales) == 0 &&
+           a->desc_set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &p->x_scales,
+                       sizeof p->x_scales) == 0;
+}
+
+static bool call_open(const struct cuda_lt *lt, const struct lt_shape *s,
+                      const struct cuda_product *p, const void *bias, struct lt_call *call)
 {
     const struct lt_api *a = &lt->api;
     cublasOperation_t transposed = CUBLAS_OP_T;
+    cudaDataType type = s->operands == DTYPE_FP8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
     uint64_t n = (uint64_t)s->n, k = (uint64_t)s->k, rows = (uint64_t)s->rows;
     *call = (struct lt_call){0};
     bool is_done =
@@ -215,9 +232,11 @@ static bool call_open(const struct cuda_lt *lt, const struct lt_shape *s, const 
         a->desc_set(call->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) == 0 &&
         a->desc_set(call->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &s->epilogue, sizeof s->epilogue) ==
             0 &&
-        a->layout_create(&call->w, CUDA_R_16BF, k, n, s->w_row) == 0 &&
-        a->layout_create(&call->x, CUDA_R_16BF, k, rows, s->x_stride) == 0 &&
+        a->layout_create(&call->w, type, k, n, s->w_row) == 0 &&
+        a->layout_create(&call->x, type, k, rows, s->x_stride) == 0 &&
         a->layout_create(&call->out, CUDA_R_16BF, n, rows, s->out_stride) == 0;
+    if (is_done && p->x_scales)
+        is_done = set_scales(a, call->desc, p);
     if (is_done && bias)
         is_done =
             a->desc_set(call->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias) == 0;
@@ -301,8 +320,8 @@ static void choose(struct cuda *c, struct lt_shape *s, const struct lt_call *cal
             s->algo = proposals[i].algo;
         }
     }
-    log_debug("product %dx%dx%d: built-in %.3f ms, %s %.3f ms", s->rows, s->n, s->k, (double)own,
-              s->is_library ? "cuBLASLt" : "no better", (double)best);
+    log_debug("%s product %dx%dx%d: built-in %.3f ms, %s %.3f ms", dtype_name(s->operands), s->rows,
+              s->n, s->k, (double)own, s->is_library ? "cuBLASLt" : "no better", (double)best);
 }
 
 static struct lt_shape *find(struct cuda_lt *lt, const struct lt_shape *wanted)
@@ -311,10 +330,21 @@ static struct lt_shape *find(struct cuda_lt *lt, const struct lt_shape *wanted)
         struct lt_shape *s = &lt->shapes[i];
         if (s->rows == wanted->rows && s->n == wanted->n && s->k == wanted->k &&
             s->x_stride == wanted->x_stride && s->out_stride == wanted->out_stride &&
-            s->w_row == wanted->w_row && s->epilogue == wanted->epilogue)
+            s->w_row == wanted->w_row && s->operands == wanted->operands &&
+            s->epilogue == wanted->epilogue)
             return s;
     }
     return NULL;
+}
+
+/* What the library takes: rows of x and out with one stride each, in pieces of 16 bytes; of e4m3
+ * also sizes in such pieces. Rounded inputs are dense rows of w_row. */
+static bool is_served(const struct cuda_product *p)
+{
+    bool is_plain = p->rows == p->dims2 && !p->is_conv && p->is_out_aligned;
+    if (p->x_scales)
+        return is_plain && p->w_dtype == DTYPE_FP8 && p->k % 16 == 0 && p->n % 16 == 0;
+    return is_plain && p->is_x_aligned && p->w_dtype == DTYPE_BF16;
 }
 
 bool cuda_lt_product(struct cuda *c, const struct cuda_product *p)
@@ -322,18 +352,18 @@ bool cuda_lt_product(struct cuda *c, const struct cuda_product *p)
     struct lt_shape wanted = {.rows = p->rows,
                               .n = p->n,
                               .k = p->k,
-                              .x_stride = p->x_strides[2],
+                              .x_stride = p->x_scales ? p->w_row : p->x_strides[2],
                               .out_stride = p->out_strides[2],
-                              .w_row = p->w_row};
-    bool is_plain = p->rows == p->dims2 && !p->is_conv && p->is_x_aligned && p->is_out_aligned;
-    if (!c->lt || p->dtype != DTYPE_BF16 || p->rows < LEAST_ROWS || !is_plain ||
+                              .w_row = p->w_row,
+                              .operands = p->w_dtype};
+    if (!c->lt || p->dtype != DTYPE_BF16 || p->rows < LEAST_ROWS || !is_served(p) ||
         !epilogue_of(p, &wanted.epilogue))
         return false;
     const void *bias = p->bias ? cuda_vector_bf16(c, p->bias, p->n) : NULL;
     struct lt_shape *s = find(c->lt, &wanted);
     struct lt_call call;
     if ((p->bias && !bias) || (s && !s->is_library) || (!s && c->lt->n_shapes == MAX_SHAPES) ||
-        !call_open(c->lt, &wanted, bias, &call))
+        !call_open(c->lt, &wanted, p, bias, &call))
         return false;
     if (!s) {
         s = &c->lt->shapes[c->lt->n_shapes++];

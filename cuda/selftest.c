@@ -23,6 +23,16 @@ static const struct trial TRIALS[] = {
     {TRIAL_LINEAR, {37, 65, 33, ACT_QUICK_GELU, 1}},
     {TRIAL_LINEAR, {130, 96, 64, ACT_RELU, 1}},
     {TRIAL_LINEAR, {70, 72, 40, ACT_GELU, 1}},
+    {TRIAL_LINEAR, {3, 96, 200, ACT_NONE, 1, MATRIX_INT8}},
+    {TRIAL_LINEAR, {70, 96, 200, ACT_GELU_TANH, 1, MATRIX_INT8}},
+    {TRIAL_LINEAR, {3, 96, 200, ACT_NONE, 1, MATRIX_FP8}},
+    {TRIAL_LINEAR, {70, 96, 200, ACT_GELU_TANH, 1, MATRIX_FP8}},
+    {TRIAL_LINEAR, {3, 96, 200, ACT_NONE, 1, MATRIX_Q4}},
+    {TRIAL_LINEAR, {70, 96, 200, ACT_GELU_TANH, 1, MATRIX_Q4}},
+    {TRIAL_LINEAR, {70, 77, 61, ACT_SILU, 1, MATRIX_INT8_INPUTS}},
+    {TRIAL_LINEAR, {300, 264, 208, ACT_GELU_TANH, 1, MATRIX_INT8_INPUTS}},
+    {TRIAL_LINEAR, {70, 77, 61, ACT_SILU, 1, MATRIX_FP8_INPUTS}},
+    {TRIAL_LINEAR, {300, 272, 208, ACT_GELU_TANH, 1, MATRIX_FP8_INPUTS}},
     {TRIAL_CONV2D, {17, 19, 16, 40, 3, 1, 1}},
     {TRIAL_CONV2D, {16, 16, 64, 64, 3, 1, 1}},
     {TRIAL_CONV2D, {9, 12, 3, 24, 3, 2, 1}},
@@ -116,6 +126,8 @@ bool selftest_ops(struct backend *device, struct backend *reference, selftest_fn
     bool is_ok = true;
     for (int i = 0; i < N_TRIALS; i++) {
         struct operands *o = &operands[2 * i];
+        if (!trial_is_possible(&TRIALS[i], device))
+            continue;
         struct selftest_result r = {.op = "?", .bound = bound_of(device->compute)};
         o[0] = (struct operands){.b = device, .random = (uint64_t)i + 1};
         o[1] = (struct operands){.b = reference, .random = (uint64_t)i + 1};
@@ -150,7 +162,11 @@ static int timed_trials(struct trial *out, int64_t size_px)
     const int64_t map = size_px / 8, d = 3072;
     const struct trial trials[] = {
         {TRIAL_LINEAR, {all, d, 5 * d, ACT_NONE, 1}},
+        {TRIAL_LINEAR, {all, d, 5 * d, ACT_NONE, 1, MATRIX_INT8_INPUTS}},
+        {TRIAL_LINEAR, {all, d, 5 * d, ACT_NONE, 1, MATRIX_FP8_INPUTS}},
         {TRIAL_LINEAR, {all, 4 * d, d, ACT_GELU_TANH, 1}},
+        {TRIAL_LINEAR, {all, 4 * d, d, ACT_GELU_TANH, 1, MATRIX_INT8_INPUTS}},
+        {TRIAL_LINEAR, {all, 4 * d, d, ACT_GELU_TANH, 1, MATRIX_FP8_INPUTS}},
         {TRIAL_LINEAR, {all, d, d, ACT_NONE, 1}},
         {TRIAL_LINEAR, {image, 4 * d, d, ACT_GELU_TANH, 1}},
         {TRIAL_LINEAR, {image, d, 4 * d, ACT_NONE, 1}},
@@ -183,6 +199,8 @@ bool selftest_bench(struct backend *device, int64_t size_px, selftest_fn report,
     bool is_ok = true;
     for (int i = 0; i < n && is_ok; i++) {
         struct operands *o = &operands[i];
+        if (!trial_is_possible(&trials[i], device))
+            continue;
         *o = (struct operands){.b = device, .random = (uint64_t)i + 1};
         struct call call = trial_prepare(&trials[i], o);
         is_ok = o->err.code == ERR_NONE;

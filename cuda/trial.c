@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tensor/dtype.h"
+#include "tensor/quant.h"
 
 /* --- operands ---------------------------------------------------------------------------------*/
 
@@ -85,6 +86,54 @@ static struct tensor weight(struct operands *o, enum weight_use use, struct shap
     return t;
 }
 
+/* The types of matrices, by a trial's number; those with rounded inputs come last. */
+static const struct {
+    const char *name;
+    enum dtype dtype;
+    bool rounds_inputs;
+} MATRICES[] = {
+    [MATRIX_BF16] = {"linear", DTYPE_BF16, false},
+    [MATRIX_INT8] = {"linear int8", DTYPE_INT8, false},
+    [MATRIX_FP8] = {"linear fp8", DTYPE_FP8, false},
+    [MATRIX_Q4] = {"linear q4", DTYPE_Q4, false},
+    [MATRIX_INT8_INPUTS] = {"int8 x int8", DTYPE_INT8, true},
+    [MATRIX_FP8_INPUTS] = {"fp8 x fp8", DTYPE_FP8, true},
+};
+
+bool trial_is_possible(const struct trial *trial, const struct backend *b)
+{
+    bool is_rounded = trial->op == TRIAL_LINEAR && MATRICES[trial->p[5]].rounds_inputs;
+    return !is_rounded ||
+           (trial->p[5] == MATRIX_FP8_INPUTS ? b->multiplies_fp8 : b->multiplies_int8);
+}
+
+/* A quantised matrix of random numbers. */
+static struct tensor matrix(struct operands *o, int64_t n, int64_t k, int64_t type)
+{
+    struct tensor t = tensor_none();
+    if (MATRICES[type].dtype == DTYPE_BF16)
+        return weight(o, WEIGHT_MATRIX, SHAPE(n, k));
+    struct tensor to = tensor_make(NULL, MATRICES[type].dtype, SHAPE(n, k));
+    float *from =
+        has_failed(o) ? NULL : host_new(o, DTYPE_F32, SHAPE(n, k), 1.0f / sqrtf((float)k));
+    if (!from)
+        return t;
+    o->n++;
+    to.data = host_new(o, DTYPE_U8, SHAPE((int64_t)tensor_bytes(to) + 3), 0.0f);
+    if (!to.data)
+        return t;
+    o->n++;
+    size_t scales_at = (quant_codes_size(to) + 3) / 4 * 4;
+    to.scales = (char *)to.data + scales_at;
+    for (int64_t r = 0; r < n; r++)
+        (void)quant_row(to, tensor_make(from, DTYPE_F32, SHAPE(n, k)), r, NULL, NULL);
+    o->b->rounds_inputs = MATRICES[type].rounds_inputs;
+    (void)backend_adopt(o->b, to, WEIGHT_MATRIX, &t, &o->err);
+    o->b->rounds_inputs = false;
+    o->bytes += (double)tensor_bytes(to);
+    return t;
+}
+
 static struct tensor activations(struct operands *o, struct shape shape)
 {
     return make(o, o->b->compute, shape, 1.0f);
@@ -98,9 +147,9 @@ struct call trial_prepare(const struct trial *trial, struct operands *o)
     struct call c = {.trial = trial};
     struct tensor *t = c.t;
     switch (trial->op) {
-    case TRIAL_LINEAR: /* rows, N, K, activation, has bias */
+    case TRIAL_LINEAR: /* rows, N, K, activation, has bias, type of the matrix */
         t[1] = activations(o, SHAPE(p[0], p[2]));
-        t[2] = weight(o, WEIGHT_MATRIX, SHAPE(p[1], p[2]));
+        t[2] = matrix(o, p[1], p[2], p[5]);
         t[3] = p[4] ? weight(o, WEIGHT_VECTOR, SHAPE(p[1])) : tensor_none();
         t[0] = activations(o, SHAPE(p[0], p[1]));
         o->flops = 2.0 * (double)p[0] * (double)p[1] * (double)p[2];
@@ -186,7 +235,7 @@ const char *trial_run(struct backend *b, const struct call *c)
     switch (c->trial->op) {
     case TRIAL_LINEAR:
         op_linear(b, t[0], t[1], t[2], t[3], (enum activation)p[3]);
-        return "linear";
+        return MATRICES[p[5]].name;
     case TRIAL_CONV2D:
         op_conv2d(b, t[0], t[1], t[2], t[3], (int)p[5], (int)p[4] / 2, (int)p[4] / 2, (int)p[6]);
         return "conv2d";

@@ -3,7 +3,7 @@
 
 #include "tensor/ops.h"
 
-enum { TRIAL_NUMBERS = 7, TRIAL_OPERANDS = 6 };
+enum { TRIAL_NUMBERS = 7, TRIAL_OPERANDS = 8 };
 
 enum trial_op {
     TRIAL_LINEAR,
@@ -22,6 +22,16 @@ enum trial_op {
     TRIAL_COPY,
     TRIAL_EMBED,
     TRIAL_TO_RGB8,
+};
+
+/* Of linear: what the matrix is kept as, and whether its inputs are rounded to that too. */
+enum trial_matrix {
+    MATRIX_BF16,
+    MATRIX_INT8,
+    MATRIX_FP8,
+    MATRIX_Q4,
+    MATRIX_INT8_INPUTS,
+    MATRIX_FP8_INPUTS,
 };
 
 /* What the numbers mean is said beside each operation's function. */
@@ -47,6 +57,9 @@ struct call {
     const struct trial *trial;
     struct tensor t[TRIAL_OPERANDS];
 };
+
+/* Can the back end do it? Not all devices multiply fp8. */
+bool trial_is_possible(const struct trial *trial, const struct backend *b);
 
 /* Make the operands; o->err tells whether that worked. */
 struct call trial_prepare(const struct trial *trial, struct operands *o);

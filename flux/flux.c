@@ -63,6 +63,7 @@ static bool open_part(struct flux *f, const char *model, enum part part, const c
     }
     if (ok) {
         w->quant = f->parts.config.quant[part];
+        w->rounds_inputs = load->rounds_inputs && part == TRANSFORMER;
         w->home = flux_home_of(part, &load->memory);
         w->home.layer = part == T5 ? f->weights[CLIP].home.layer : 0;
         bind_part(&f->parts, part, w);
@@ -124,6 +125,30 @@ static bool check_quant(const struct flux *f, struct error *err)
     return true;
 }
 
+/* Likewise. */
+static bool check_rounding(const struct flux *f, const struct flux_load *load, struct error *err)
+{
+    const struct backend *b = f->backend;
+    enum quant quant = f->parts.config.quant[TRANSFORMER];
+    if (!load->rounds_inputs) {
+        return true;
+    }
+    if (quant != QUANT_INT8 && quant != QUANT_FP8) {
+        return fail_field(
+            err, "quantize_activations",
+            "quantize_activations: the transformer's matrices are %s, must be int8 or "
+            "fp8 (--quantization)",
+            quant == QUANT_NONE ? "not quantised" : dtype_name(quant_dtype(quant)));
+    }
+    if (quant == QUANT_FP8 ? b->multiplies_fp8 : b->multiplies_int8) {
+        return true;
+    }
+    return fail_field(err, "quantize_activations",
+                      "quantize_activations: %s does not multiply %s%s", b->device,
+                      dtype_name(quant_dtype(quant)),
+                      b->multiplies_int8 ? "; int8 is possible (--quantization int8)" : "");
+}
+
 bool flux_open_alone(struct flux **out, struct backend *b, const char *model,
                      const struct flux_load *load, struct error *err)
 {
@@ -134,7 +159,8 @@ bool flux_open_alone(struct flux **out, struct backend *b, const char *model,
     struct part_files files;
     bool ok =
         flux_config_of(&f->parts.config, &t5_length, &files, model, load->is_dummy, load, err) &&
-        check_quant(f, err) && flux_check_heads(&f->parts.config, b->share.n, err) &&
+        check_quant(f, err) && check_rounding(f, load, err) &&
+        flux_check_heads(&f->parts.config, b->share.n, err) &&
         open_tokenizers(f, model, t5_length, load, err);
     if (ok) {
         log_choices(&f->parts.config, &files, model);

@@ -114,6 +114,10 @@ struct flux_load {
     int64_t n_double, n_single;
     struct flux_memory memory;
     enum quant quant; /* of the big matrices (flux/quantise.h), unless the files have them so */
+    /* Products with the transformer's matrices, which are int8 or fp8, round their inputs to that
+     * type too (tensor/quant.h). Faster where the device multiplies such numbers; pictures change a
+     * little more. */
+    bool rounds_inputs;
     /* Files in place of the model's own parts: safetensors or GGUF, under the names of diffusers or
      * of the first publication; or NULL. */
     const char *transformer_path, *vae_path;
@@ -129,7 +133,8 @@ bool flux_open(struct flux **out, struct backend *b, const char *model_dir, stru
  * type that b computes in when that is bf16, else of the type that the configs say, and tokenizers
  * that the folder lacks are synthetic. More blocks than the model has are refused with the field
  * "num_layers", tiles that the autoencoder can't have with "vae_tile_size", quantised matrices on a
- * back end that doesn't take them, or another scheme than the files', with "quantization". */
+ * back end that doesn't take them, or another scheme than the files', with "quantization"; inputs
+ * that can't be rounded so with "quantize_activations". */
 bool flux_open_as(struct flux **out, struct backend *b, const char *model,
                   const struct flux_load *load, struct error *err);
 void flux_close(struct flux *f); /* NULL is fine */

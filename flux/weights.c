@@ -254,12 +254,13 @@ static size_t layer_length(const char *name)
     return n > 0 && name[n] == '.' ? n : 0;
 }
 
-/* Tell the back end where the parameter of that name is to live. */
+/* Tell the back end where the parameter of that name is to live, and what is to be multiplied. */
 static void set_home(struct weights *w, enum weight_use use, const char *name)
 {
     size_t n = use == WEIGHT_MATRIX ? layer_length(name) : use == WEIGHT_TABLE ? strlen(name) : 0;
     n = n < sizeof w->layer_name ? n : sizeof w->layer_name - 1;
     w->backend->home = (struct weight_home){0};
+    w->backend->rounds_inputs = w->rounds_inputs;
     if (w->home.chain == 0 || n == 0) {
         return;
     }
@@ -315,6 +316,7 @@ void weights_want(struct weights *w, struct tensor *out, enum weight_use use, st
         problem(w, err.text);
     }
     w->backend->home = (struct weight_home){0};
+    w->backend->rounds_inputs = false;
     if (made != NULL) {
         keep_or_free(w, made, out->data);
     }

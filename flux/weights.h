@@ -22,6 +22,7 @@ struct weights {
     struct checkpoint file; /* owned; WEIGHTS_FILE only */
     enum dtype dtype;       /* of made-up and decoded tensors; plain ones know theirs */
     enum quant quant;       /* set after opening: of the matrices that quantise_scheme() names */
+    bool rounds_inputs;     /* set after opening: as struct backend has it, of those matrices */
     uint64_t seed;          /* of random tensors */
     /* Set chain and is_pinned after opening to have the layers streamed. A layer is what has the
      * same name up to its first number ("encoder.block.3"); a table is a layer of its own; what

@@ -23,6 +23,8 @@ static const struct option OPTIONS[] = {
     {"--num-layers", NULL, "D,S", ARG_STRING, AT(load_wish.num_layers), .help = NUM_LAYERS_HELP},
     {"--quantization", NULL, NULL, ARG_CHOICE, AT(load_wish.quantization), .choices = QUANTIZATIONS,
      .help = QUANTIZATION_HELP},
+    {"--quantize-activations", NULL, NULL, ARG_FLAG, AT(load_wish.rounds_inputs),
+     .help = ROUNDS_INPUTS_HELP},
     {"--prompt", NULL, "TEXT", ARG_LIST, AT(prompts), .group = "Image",
      .help = "what to show; each one is a row of the batch. Required"},
     {"--prompt-2", NULL, "TEXT", ARG_LIST, AT(prompts_2),

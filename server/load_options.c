@@ -34,7 +34,8 @@ static bool read_file(const char **path, const char *option, const char *given, 
 bool load_options_read(struct flux_load *load, const struct load_wish *wish, struct error *err)
 {
     *load = (struct flux_load){.is_dummy = wish->format == LOAD_DUMMY,
-                               .quant = (enum quant)wish->quantization};
+                               .quant = (enum quant)wish->quantization,
+                               .rounds_inputs = wish->rounds_inputs};
     load->memory.vae_tile_px = wish->vae_tile_px > 0 ? wish->vae_tile_px
                                : wish->tiles_vae     ? FLUX_TILE_OF_MODEL
                                                      : 0;

@@ -35,6 +35,11 @@
     "take the transformer from this .gguf or .safetensors file instead; the rest stays the " \
     "model's"
 #define VAE_PATH_HELP "take the autoencoder from this .safetensors file instead"
+#define ROUNDS_INPUTS_HELP                                                                        \
+    "with an int8 or fp8 transformer: round the activations to that type as well, so that "       \
+    "devices "                                                                                    \
+    "multiply 8 bits by 8 bits, faster than bf16; changes pictures (fp8: compute capability 8.9 " \
+    "or later)"
 #define PROFILE_STEPS_HELP                                                                       \
     "time steps FIRST to LAST, counted from 0, by range and operation, and have profilers such " \
     "as "                                                                                        \
@@ -50,6 +55,7 @@ enum load_format { LOAD_AUTO, LOAD_DUMMY }; /* as LOAD_FORMATS */
 struct load_wish {
     int format, quantization;
     const char *num_layers; /* "D,S" or NULL */
+    bool rounds_inputs;
     bool offloads_text, offloads_layers, pins;
     bool tiles_vae;
     int64_t vae_tile_px;                     /* 0: not given */

@@ -23,6 +23,8 @@ static const struct option OPTIONS[] = {
      .env = "FLUXSERVE_NUM_LAYERS", .help = NUM_LAYERS_HELP},
     {"--quantization", NULL, NULL, ARG_CHOICE, AT(load_wish.quantization), .choices = QUANTIZATIONS,
      .env = "FLUXSERVE_QUANTIZATION", .help = QUANTIZATION_HELP},
+    {"--quantize-activations", NULL, NULL, ARG_FLAG, AT(load_wish.rounds_inputs),
+     .env = "FLUXSERVE_QUANTIZE_ACTIVATIONS", .help = ROUNDS_INPUTS_HELP},
     {"--served-model-name", NULL, "NAME", ARG_LIST, AT(served_names),
      .env = "FLUXSERVE_SERVED_MODEL_NAME",
      .help = "name of the model in answers and /v1/models (default: the model path as given)"},

@@ -76,6 +76,23 @@ static void a_device_that_is_too_old_is_named_with_the_need(void **state)
     expect_refusal((struct cuda_options){.compute = DTYPE_F32}, ERR_DEVICE, "7.5; 8.0 or later");
 }
 
+static void fp8_products_are_for_newer_devices(void **state)
+{
+    (void)state;
+    static const struct {
+        int arch;
+        bool multiplies_fp8;
+    } DEVICES[] = {{80, false}, {86, false}, {89, true}, {90, true}, {120, true}};
+    for (size_t i = 0; i < sizeof DEVICES / sizeof DEVICES[0]; i++) {
+        struct backend *b = NULL;
+        runtime_options()->arch = DEVICES[i].arch;
+        assert_true(cuda_open(&b, &(struct cuda_options){.compute = DTYPE_BF16}, NULL));
+        assert_true(b->multiplies_int8);
+        assert_int_equal(b->multiplies_fp8, DEVICES[i].multiplies_fp8);
+        backend_close(b);
+    }
+}
+
 static void a_device_number_outside_the_range_is_refused(void **state)
 {
     (void)state;
@@ -203,6 +220,7 @@ int main(void)
         cmocka_unit_test_teardown(without_a_driver_that_is_said, restore),
         cmocka_unit_test_teardown(without_a_device_that_is_said, restore),
         cmocka_unit_test_teardown(a_device_that_is_too_old_is_named_with_the_need, restore),
+        cmocka_unit_test_teardown(fp8_products_are_for_newer_devices, restore),
         cmocka_unit_test_teardown(a_device_number_outside_the_range_is_refused, restore),
         cmocka_unit_test_teardown(a_type_that_is_not_computed_in_is_refused, restore),
         cmocka_unit_test_teardown(two_devices_work_in_turns_on_one_thread, restore),

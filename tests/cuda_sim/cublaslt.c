@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/cuda_sim/vgpu.h"
+#include "tests/cuda_sim/runtime.h"
 
 struct layout {
     cudaDataType_t type;
@@ -30,6 +30,7 @@ struct product {
     const void *bias;
     cudaDataType_t bias_type;
     const float *a_scale, *b_scale;
+    bool is_outer; /* those are vectors of m and n, else single numbers */
     uint64_t m, n, k;
 };
 
@@ -126,8 +127,8 @@ static double finish(const struct product *p, const char *c, uint64_t row, uint6
                      double sum)
 {
     sum *= p->alpha;
-    sum *= p->a_scale ? (double)*p->a_scale : 1.0;
-    sum *= p->b_scale ? (double)*p->b_scale : 1.0;
+    sum *= p->a_scale ? (double)p->a_scale[p->is_outer ? row : 0] : 1.0;
+    sum *= p->b_scale ? (double)p->b_scale[p->is_outer ? column : 0] : 1.0;
     if (p->beta != 0.0)
         sum += p->beta * load(c, index_of(&p->c, row, column), p->c.type);
     if (p->epilogue & CUBLASLT_EPILOGUE_BIAS)
@@ -139,6 +140,17 @@ static double finish(const struct product *p, const char *c, uint64_t row, uint6
     return sum;
 }
 
+/* Are n scales in device memory, and written? */
+static bool has_scales(const char *name, const float *scales, uint64_t n)
+{
+    if (!scales || (vgpu_device_of(scales, n * sizeof *scales) >= 0 &&
+                    vgpu_is_initialised(scales, n * sizeof *scales)))
+        return true;
+    vgpu_report(VGPU_LIBRARY, 0, "cublasLtMatmul: %llu scales of %s are not all there",
+                (unsigned long long)n, name);
+    return false;
+}
+
 static void run_batch(const struct product *p, int batch)
 {
     const char *a = p->a_data + batch * p->a.batch_stride * (int64_t)width_of(p->a.type);
@@ -146,7 +158,8 @@ static void run_batch(const struct product *p, int batch)
     const char *c = p->c_data + batch * p->c.batch_stride * (int64_t)width_of(p->c.type);
     char *d = p->d_data + batch * p->d.batch_stride * (int64_t)width_of(p->d.type);
     if (!is_usable("A", a, &p->a, true) || !is_usable("B", b, &p->b, true) ||
-        !is_usable("D", d, &p->d, false))
+        !is_usable("D", d, &p->d, false) || !has_scales("A", p->a_scale, p->is_outer ? p->m : 1) ||
+        !has_scales("B", p->b_scale, p->is_outer ? p->n : 1))
         return;
     size_t width = width_of(p->d.type);
     for (uint64_t n = 0; n < p->n; n++)
@@ -205,6 +218,40 @@ static void read_attribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttribut
         memset(value, 0, bytes);
 }
 
+/* cuBLAS documentation, cublasLtMatmul, FP8 kernels: A transposed and B not, all sizes and rows in
+ * pieces of 16 bytes, e4m3 for one of A and B at least, sums in f32, C and D alike and bf16, f16 or
+ * f32, a bias in bf16 (or f16 with D); from compute capability 8.9. Scales are of one kind for A
+ * and B; one for each row and column is for 9.0 only, and only 8-bit operands have scales. */
+static cublasStatus_t check_fp8(struct product *p, cublasLtMatmulDesc_t desc)
+{
+    int32_t a_mode = 0, b_mode = 0, compute = 0, scale_type = 0;
+    bool is_a8 = p->a.type == CUDA_R_8F_E4M3 || p->a.type == CUDA_R_8F_E5M2;
+    bool is_b8 = p->b.type == CUDA_R_8F_E4M3 || p->b.type == CUDA_R_8F_E5M2;
+    int arch = runtime_options()->arch;
+    read_attribute(desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &a_mode, sizeof a_mode);
+    read_attribute(desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &b_mode, sizeof b_mode);
+    read_attribute(desc, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE, &compute, sizeof compute);
+    read_attribute(desc, CUBLASLT_MATMUL_DESC_SCALE_TYPE, &scale_type, sizeof scale_type);
+    p->is_outer = a_mode == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+    if (!is_a8 && !is_b8)
+        return p->a_scale || p->b_scale || a_mode || b_mode ? CUBLAS_STATUS_INVALID_VALUE
+                                                            : CUBLAS_STATUS_SUCCESS;
+    if (a_mode != b_mode || (p->is_outer && (!p->a_scale || !p->b_scale)))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    bool is_d_known =
+        p->d.type == CUDA_R_16BF || p->d.type == CUDA_R_16F || p->d.type == CUDA_R_32F;
+    bool is_bias_known = !p->bias || p->bias_type == CUDA_R_16BF ||
+                         (p->bias_type == CUDA_R_16F && p->d.type == CUDA_R_16F);
+    bool are_rows_known = p->a.leading % 16 == 0 && p->b.leading % 16 == 0 &&
+                          (size_t)p->d.leading * width_of(p->d.type) % 16 == 0;
+    bool is_known = is_a8 && is_b8 &&
+                    !(p->a.type == CUDA_R_8F_E5M2 && p->b.type == CUDA_R_8F_E5M2) &&
+                    compute == CUBLAS_COMPUTE_32F && scale_type == CUDA_R_32F && is_d_known &&
+                    p->c.type == p->d.type && is_bias_known && are_rows_known && p->m % 16 == 0 &&
+                    (a_mode == 0 || p->is_outer) && arch >= 89 && (!p->is_outer || arch == 90);
+    return is_known ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
 /* Fill in a product; the status that the library would give. */
 static cublasStatus_t describe(struct product *p, cublasLtMatmulDesc_t desc,
                                cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
@@ -234,9 +281,11 @@ static cublasStatus_t describe(struct product *p, cublasLtMatmulDesc_t desc,
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!width || !width_of(p->b.type) || !width_of(p->d.type))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    /* cuBLAS documentation, cublasLtMatmul: 8-bit types want A transposed, B not, 16-byte rows. */
     if (width == 1 && (!p->is_a_transposed || p->is_b_transposed || p->k % 16 || p->m % 4))
         return CUBLAS_STATUS_NOT_SUPPORTED;
+    cublasStatus_t status = check_fp8(p, desc);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        return status;
     if ((p->epilogue & CUBLASLT_EPILOGUE_BIAS) && !p->bias)
         return CUBLAS_STATUS_INVALID_VALUE;
     return CUBLAS_STATUS_SUCCESS;

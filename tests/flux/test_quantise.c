@@ -99,6 +99,49 @@ static void quantised_models_make_pictures(void **state)
     }
 }
 
+static void rounded_inputs_make_other_pictures(void **state)
+{
+    (void)state;
+    for (int q = QUANT_INT8; q <= QUANT_FP8; q++) {
+        struct flux_load load = {.quant = (enum quant)q};
+        struct flux_result plain = draw(MODEL, load, 1);
+        load.rounds_inputs = true;
+        struct flux_result one = draw(MODEL, load, 1), three = draw(MODEL, load, 3);
+        assert_memory_equal(one.rgb, three.rgb, BYTES);
+        assert_memory_not_equal(one.rgb, plain.rgb, BYTES);
+        flux_result_free(&plain);
+        flux_result_free(&one);
+        flux_result_free(&three);
+    }
+}
+
+/* The wish against a back end that has lost one of its abilities. */
+static void expect_no_rounding(enum quant quant, bool multiplies_int8, const char *part)
+{
+    struct backend *b = NULL;
+    struct flux *f = NULL;
+    struct error err = {0};
+    const struct flux_load load = {.quant = quant, .rounds_inputs = true};
+    assert_true(cpu_open(&b, &(struct cpu_options){.threads = 1, .compute = DTYPE_F32}, &err));
+    b->multiplies_fp8 = false;
+    b->multiplies_int8 = multiplies_int8;
+    assert_false(flux_open_as(&f, b, MODEL, &load, &err));
+    assert_string_equal(err.field, "quantize_activations");
+    if (strstr(err.text, part) == NULL) {
+        fail_msg("'%s' must have '%s'", err.text, part);
+    }
+    backend_close(b);
+}
+
+static void inputs_that_cant_be_rounded_are_refused(void **state)
+{
+    (void)state;
+    expect_no_rounding(QUANT_NONE, true, "not quantised, must be int8 or fp8");
+    expect_no_rounding(QUANT_Q4, true, "q4, must be int8 or fp8");
+    expect_no_rounding(QUANT_FP8, true, "does not multiply fp8; int8 is possible");
+    expect_no_rounding(QUANT_INT8, false, "does not multiply int8");
+}
+
 static void random_codes_have_the_variance_of_random_floats(void **state)
 {
     (void)state;
@@ -311,6 +354,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrices_of_blocks_are_quantised_and_nothing_else),
         cmocka_unit_test(quantised_models_make_pictures),
+        cmocka_unit_test(rounded_inputs_make_other_pictures),
+        cmocka_unit_test(inputs_that_cant_be_rounded_are_refused),
         cmocka_unit_test(random_codes_have_the_variance_of_random_floats),
         cmocka_unit_test(a_plan_counts_what_is_loaded),
         cmocka_unit_test(a_written_model_is_the_one_quantised_at_load),

@@ -1,6 +1,7 @@
 /* Runs the pipeline on every case of a goldens folder and compares each tensor and picture.
  *
- *     golden_cases MODELS_DIR GOLDENS_DIR [ulysses=N] [stream=WHAT] [quantization=SCHEME] [CASE...]
+ *     golden_cases MODELS_DIR GOLDENS_DIR [ulysses=N] [stream=WHAT] [quantization=SCHEME]
+ *                  [inputs=rounded] [CASE...]
  *
  * WHAT: of "text", "transformer" and "pinned" those that hold, joined by commas (struct
  * flux_memory). N back ends make each picture together; tensors are not compared then, as no rank
@@ -372,7 +373,8 @@ int main(int argc, char **argv)
 {
     if (argc < 3) {
         fprintf(stderr, "usage: golden_cases MODELS_DIR GOLDENS_DIR [ulysses=N] [stream=WHAT] "
-                        "[quantization=SCHEME] [CASE...]\n");
+                        "[quantization=SCHEME] [inputs=rounded] [CASE...]
+");
         return 2;
     }
     struct error err = {0};
@@ -398,6 +400,10 @@ int main(int argc, char **argv)
             json_free(cases);
             return 2;
         }
+    }
+    if (argc > first && strcmp(argv[first], "inputs=rounded") == 0) {
+        load.rounds_inputs = true;
+        first++;
     }
     for (const struct json *c = json_first(json_get(cases, "cases")); c != NULL; c = json_next(c)) {
         const char *id = json_string(json_get(c, "id"));

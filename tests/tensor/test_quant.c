@@ -182,6 +182,39 @@ static void names_and_types_go_together(void **state)
     assert_int_equal(quant_parse("q5"), QUANT_NONE);
 }
 
+/* What products do with rows of their inputs. */
+static void inputs_are_rounded_as_rows_of_matrices_are(void **state)
+{
+    (void)state;
+    float x[] = {-3.0f, 0.0f, 0.1f, 1e-4f, 2.9f}, out[5];
+    enum { N = sizeof x / sizeof x[0] };
+    for (enum dtype dtype = DTYPE_INT8; dtype <= DTYPE_FP8; dtype++) {
+        uint8_t codes[N];
+        float scales[1], row[N];
+        struct tensor to = tensor_make(codes, dtype, SHAPE(1, N));
+        to.scales = scales;
+        assert_true(quant_row(to, tensor_make(x, DTYPE_F32, SHAPE(1, N)), 0, NULL, NULL));
+        quant_load_row(row, to, 0);
+        float scale = quant_scale(dtype, quant_largest_bits(x, N));
+        quant_round(out, x, dtype, N, scale);
+        assert_true(scale == scales[0]);
+        for (int i = 0; i < N; i++)
+            assert_true(out[i] * scale == row[i]);
+    }
+}
+
+static void inputs_that_are_no_numbers_stay_so(void **state)
+{
+    (void)state;
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        float x[2] = {1.0f, bad[i]}, out[2];
+        float scale = quant_scale(DTYPE_INT8, quant_largest_bits(x, 2));
+        quant_round(out, x, DTYPE_INT8, 2, scale);
+        assert_true(isnan(out[0] * scale) && isnan(out[1] * scale));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +227,8 @@ int main(void)
         cmocka_unit_test(tiny_and_huge_rows_stay_finite),
         cmocka_unit_test(what_is_not_finite_is_refused),
         cmocka_unit_test(names_and_types_go_together),
+        cmocka_unit_test(inputs_are_rounded_as_rows_of_matrices_are),
+        cmocka_unit_test(inputs_that_are_no_numbers_stay_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
