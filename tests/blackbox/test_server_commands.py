@@ -73,6 +73,8 @@ def test_served_model_name_is_told_and_any_name_is_served(start_server):
     (["generate", "--prompt", "a", "--seed", "1,2"], 2, "2 seeds"),
     (["generate", "--prompt", "a", "--width", "65"], 2, "65"),
     (["generate", "--prompt", "a", "--steps", "2", "--profile-steps", "2"], 2, "must be 0 to 1"),
+    (["generate", "--prompt", "a", "--quantize-activations"], 2, "must be int8 or fp8"),
+    (["generate", "--prompt", "a", "--quantization", "q4", "--quantize-activations"], 2, "are q4"),
     (["generate", "--prompt", "a", "--profile-steps", "3:1"], 2, "'3:1': must be FIRST:LAST"),
     (["serve", "--profile-steps", "1:"], 2, "--profile-steps '1:'"),
     (["generate", "--prompt", "a", "--strength", "0.5"], 2, "--image"),
