@@ -444,8 +444,8 @@ static void run_any(struct cuda *c, const struct attention *p, int batch, bool i
     LAUNCH(kernel, grid, ANY_THREADS, (size_t)any_shared_bytes(p->width, is_bf16), c->stream, *p);
 }
 
-void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
-                    struct tensor v, struct tensor bias, float scale, bool is_causal)
+void cuda_attention_own(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                        struct tensor v, struct tensor bias, float scale, bool is_causal)
 {
     struct cuda *c = cuda_use(b);
     struct attention p = {};

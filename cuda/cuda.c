@@ -151,6 +151,7 @@ static void cuda_close(struct backend *b)
     cuda_replay_close(c);
     cuda_range_close(c);
     cuda_lt_close(c);
+    cuda_sdpa_close(c);
     cuda_stream_close(c);
     cuda_weights_free(c);
     (void)cudaFree(c->work);
@@ -280,6 +281,7 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
         return false;
     }
     cuda_lt_open(c);
+    cuda_sdpa_open(c);
     *out = &c->backend;
     return true;
 }

@@ -2,12 +2,13 @@
  * bf16. Without CUDA in the build, cuda_none.c answers with a clear error.
  *
  * bf16 products, convolutions and attention run on tensor cores; products are also tried with
- * cuBLASLt where that is installed. Operations are noted and queued when the host takes part; lists
- * of them that repeat become CUDA graphs. Everything is checked on a simulated device
- * (tests/cuda_sim) and on none other so far; selftest.h is what a user's device runs first.
+ * cuBLASLt and attention with cuDNN where they are installed. Operations are noted and queued when
+ * the host takes part; lists of them that repeat become CUDA graphs. Everything is checked on a
+ * simulated device (tests/cuda_sim) and on none other so far; selftest.h is what a user's device
+ * runs first.
  *
  * For finding faults: FLUXBENCH_CUDA_GRAPHS=0 queues each operation at once, FLUXBENCH_CUBLASLT=0
- * leaves the library alone. */
+ * leaves the library alone, FLUXBENCH_CUDNN=0 that one. */
 #pragma once
 
 #include "tensor/backend.h"

@@ -17,6 +17,7 @@ struct cuda_layer;
 struct cuda_streams;
 struct cuda_staging;
 struct cuda_lt;
+struct cuda_sdpa;
 struct cuda_replay;
 
 /* Vectors that were adopted: an open-addressing table by address. */
@@ -42,6 +43,7 @@ struct cuda {
     struct cuda_weight *weights;  /* owned: a list of all that adopt made */
     struct cuda_streams *streams; /* owned: weights in host memory (stream.c); NULL: none */
     struct cuda_lt *lt;           /* owned: cuBLASLt (lt.c); NULL: not used */
+    struct cuda_sdpa *sdpa;       /* owned: cuDNN (sdpa.c); NULL: not used */
     struct cuda_replay *replay;   /* owned: operations noted so far (replay.c); NULL: not used */
     cudaEvent_t *stamps;          /* owned: PROFILE_STAMPS of range.c; NULL: none so far */
     struct cuda_vectors vectors;  /* owned: all that adopt made, by address */
@@ -178,6 +180,14 @@ bool cuda_lt_product(struct cuda *c, const struct cuda_product *p);
 /* Raise the kernels' limits of shared memory; once, when the back end opens. */
 bool cuda_gemm_open(struct cuda *c);
 bool cuda_attention_open(struct cuda *c);
+
+/* --- attention (sdpa.c, attention.cu) ----------------------------------------------------------*/
+
+/* Look for cuDNN; that it is missing is no fault. cuda_attention() chooses between it and: */
+void cuda_sdpa_open(struct cuda *c);
+void cuda_sdpa_close(struct cuda *c);
+void cuda_attention_own(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
+                        struct tensor v, struct tensor bias, float scale, bool is_causal);
 
 /* --- repeated work (replay.c) -----------------------------------------------------------------*/
 
