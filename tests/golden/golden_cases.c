@@ -373,8 +373,7 @@ int main(int argc, char **argv)
 {
     if (argc < 3) {
         fprintf(stderr, "usage: golden_cases MODELS_DIR GOLDENS_DIR [ulysses=N] [stream=WHAT] "
-                        "[quantization=SCHEME] [inputs=rounded] [CASE...]
-");
+                        "[quantization=SCHEME] [inputs=rounded] [CASE...]\n");
         return 2;
     }
     struct error err = {0};
