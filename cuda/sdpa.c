@@ -47,9 +47,9 @@ struct sdpa_api {
     cudnnStatus_t (*drop)(cudnnBackendDescriptor_t descriptor);
     cudnnStatus_t (*set)(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
                          cudnnBackendAttributeType_t type, int64_t n, const void *values);
-    cudnnStatus_t (*get)(cudnnBackendDescriptor_t const descriptor,
-                         cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                         int64_t n_wanted, int64_t *n, void *values);
+    cudnnStatus_t (*get)(cudnnBackendDescriptor_t descriptor, cudnnBackendAttributeName_t name,
+                         cudnnBackendAttributeType_t type, int64_t n_wanted, int64_t *n,
+                         void *values);
     cudnnStatus_t (*finalize)(cudnnBackendDescriptor_t descriptor);
     cudnnStatus_t (*execute)(cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
                              cudnnBackendDescriptor_t pack);
@@ -355,7 +355,7 @@ static void run_own(struct cuda *c, const struct sdpa_call *call)
 static uint16_t *download(struct cuda *c, struct tensor out)
 {
     const size_t row = (size_t)(out.dims[2] * out.dims[3]), rows = (size_t)out.dims[1];
-    uint16_t *host = malloc((size_t)out.dims[0] * rows * row * sizeof *host);
+    uint16_t *host = calloc((size_t)out.dims[0] * rows * row, sizeof *host);
     bool is_done = host != NULL;
     for (int64_t i = 0; is_done && i < out.dims[0]; i++)
         is_done = cudaMemcpy2DAsync(host + (size_t)i * rows * row, row * sizeof *host,

@@ -15,7 +15,7 @@ from PIL import Image
 from conftest import FLUXSERVE, MODEL
 
 PROGRAM = os.environ.get("FLUXSERVE_ON_SIM", "")
-ENV = {"CUDA_SIM_DEVICES": "2", "CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0"}
+ENV = {"CUDA_SIM_DEVICES": "2", "CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0", "FLUXBENCH_CUDNN": "0"}
 EXIT_DEVICE_LOST = 3
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="no simulated device (see docs/build.md)")

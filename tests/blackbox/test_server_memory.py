@@ -15,7 +15,7 @@ from conftest import FLUXSERVE, ROOT
 DEV = "black-forest-labs/FLUX.1-dev"
 CONFIGS = ROOT / "tests/data/configs/FLUX.1-dev-configs"
 ON_SIM = os.environ.get("FLUXSERVE_ON_SIM", "")
-ENV = {"CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0"}
+ENV = {"CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0", "FLUXBENCH_CUDNN": "0"}
 TUTORIAL = ["--text-encoder-cpu-offload", "--pin-cpu-memory", "--num-gpus", "1"]
 GIB = 1 << 30
 

@@ -16,7 +16,7 @@ from conftest import FLUXSERVE, MODEL, ROOT
 FOUR_HEADS = str(ROOT / "models" / "flux-tiny")
 THREE_HEADS = MODEL
 ON_SIM = os.environ.get("FLUXSERVE_ON_SIM", "")
-SIM = {"CUDA_SIM_DEVICES": "4", "CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0"}
+SIM = {"CUDA_SIM_DEVICES": "4", "CUDA_SIM_CHECKS": "1", "FLUXBENCH_CUBLASLT": "0", "FLUXBENCH_CUDNN": "0"}
 EXIT_DEVICE_LOST = 3
 
 needs_sim = pytest.mark.skipif(not ON_SIM, reason="no simulated device (see docs/build.md)")
