@@ -20,10 +20,9 @@
 
 #define BODY "{\"prompt\":\"A red fox\",\"model\":\"m\",\"response_format\":\"b64_json\",\"n\":1}"
 #define N_EVENTS 256
-#define USER_AGENT "User-Agent: fluxperf/" FLUXBENCH_VERSION
 
 static const char *const FULL_HEAD[] = {
-    USER_AGENT,
+    "User-Agent: fluxperf/0.1.0",
     "X-Request-ID: 00000000-0000-4000-8000-000000000000",
     "X-Correlation-ID: 00000000-0000-4000-8000-000000000000",
     "Accept: application/json",
