@@ -179,8 +179,6 @@ MUTANTS = [
            "(void)cudaGetLastError(); /* reported here", "/* reported here"),
     Mutant("norm: rows of any width", "norm.cu", "limits",
            "else if (p.width <= ROW_THREADS * EACH)", "else if (p.width > 0)"),
-    Mutant("unpacking: without memory", "unpack.cu", "limits",
-           "    if (!to)\n        return false;\n", ""),
     # weights in host memory (host code), and made-up ones
     Mutant("stream: operations don't wait for copies", "stream.c", "stream",
            'return cuda_check(c, cudaStreamWaitEvent(c->stream, buffer->loaded, 0), "stream layer");',
