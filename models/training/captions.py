@@ -4,6 +4,10 @@ A caption may leave things out (a robot's colour, the place), never say anything
 drawn anew at each use, so a scene is hardly ever told twice in the same words.
 """
 
+import dataclasses
+
+import scenes
+
 # Empty entries weigh: most captions go without.
 PREFIXES = [""] * 9 + [
     "a picture of ", "an illustration of ", "a drawing of ", "a flat illustration of ",
@@ -59,6 +63,8 @@ BACKDROP_WORDS = dict(
     meadow=["in a meadow", "on a green field", "outdoors", "on the grass", "in the countryside"],
     park=["in a park", "in a garden", "under a tree", "near a tree"],
     night=["at night", "under the moon", "under the stars"])
+ROBOT_NAMES = ["robot", "robot", "robot", "android", "toy robot"]
+KITTEN_NAMES = ["kitten", "kitten", "cat", "kitty", "baby cat"]
 BACKGROUND_WORDS = [
     " on {a} background", " on {a} background", " on {plain}", " against {a} background",
     ", {plain} background", " with {a} background", " in front of {a} backdrop"]
@@ -67,7 +73,6 @@ RELATION_WORDS = dict(
     below=["below", "below", "under", "beneath", "underneath"],
     left=["to the left of", "left of", "on the left of", "on the left side of"],
     right=["to the right of", "right of", "on the right of", "on the right side of"])
-OPPOSITE = dict(above="below", below="above", left="right", right="left")
 ENDS = dict(above="top", below="bottom")
 
 
@@ -131,8 +136,8 @@ def friend(colour, names, r):
 
 
 def of_pals(s, r):
-    robot = s.robot and friend(s.robot, ["robot", "robot", "robot", "android", "toy robot"], r)
-    kitten = s.kitten and friend(s.kitten, ["kitten", "kitten", "cat", "kitty", "baby cat"], r)
+    robot = s.robot and friend(s.robot, ROBOT_NAMES, r)
+    kitten = s.kitten and friend(s.kitten, KITTEN_NAMES, r)
     ball = article((colour_word(s.ball, r) + " " if s.ball and r.random() < 0.6 else "") + "ball")
     if robot and kitten and s.action == "play":
         core = r.choice([
@@ -176,8 +181,8 @@ def of_pair(s, r):
     one, other = (article(colour_word(c, r) + " " + noun(t, r)) for t, c, _ in s.things)
     relation = s.relation
     if r.random() < 0.25:
-        one, other, relation = other, one, OPPOSITE[relation]
-    opposite = OPPOSITE[relation]
+        one, other, relation = other, one, scenes.OPPOSITE[relation]
+    opposite = scenes.OPPOSITE[relation]
     if relation in ENDS:
         if r.random() < 0.12:
             return f"{one} at the {ENDS[relation]} and {other} at the {ENDS[opposite]}"
@@ -207,3 +212,24 @@ def caption(s, r):
     if r.random() < 0.5:
         out = out[0].upper() + out[1:]
     return out + ("." if r.random() < 0.15 else "")
+
+
+def told(s, said):
+    """The scene as a caption tells it: a colour of the two friends that it leaves open is ANY_COLOUR,
+    a place that it leaves open is None."""
+    if s.kind != "pals":
+        return s
+    said = said.lower()
+
+    def is_told(colour, nouns):
+        return colour and any(f"{word} {noun}" in said for noun in nouns
+                              for word in COLOUR_WORDS.get(colour, [colour]))
+
+    if s.backdrop == "plain":
+        has_place = is_told(s.background, ["background", "wall"])
+    else:
+        has_place = any(words in said for words in BACKDROP_WORDS[s.backdrop])
+    return dataclasses.replace(
+        s, backdrop=s.backdrop if has_place else None,
+        robot=s.robot and (s.robot if is_told(s.robot, ROBOT_NAMES) else scenes.ANY_COLOUR),
+        kitten=s.kitten and (s.kitten if is_told(s.kitten, KITTEN_NAMES) else scenes.ANY_COLOUR))

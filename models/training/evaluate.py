@@ -89,7 +89,8 @@ def write_prompts(path):
         references={kind: {look: [round(float(v), 2) for v in strip]
                            for look, strip in looks.items()}
                     for kind, looks in scene_references().items()},
-        prompts=[dict(prompt=caption, scene=dataclasses.asdict(s)) for s, caption in held_back()])
+        prompts=[dict(prompt=caption, scene=dataclasses.asdict(grammar.told(s, caption)))
+                 for s, caption in held_back()])
     with open(path, "w", encoding="utf-8") as f:
         json.dump(content, f, separators=(",", ":"))
         f.write("\n")
@@ -121,8 +122,10 @@ def run(model, draw, sheet_path, n_prompts=100, batch=20, **how):
     checker = make_checker()
     if prompts:
         save_sheet(sheet_path + ".held_back.png", images, [c for _, c in prompts], 10, 150)
-    table = tally(checker(s, image) for (s, _), image in zip(prompts, images))
-    truth = tally(checker(s, pictures.render(s, IMAGE_PX)) for s, _ in prompts)
+    asked = [grammar.told(*pair) for pair in prompts]
+    table = tally(checker(s, image) for s, image in zip(asked, images))
+    truth = tally(checker(told, pictures.render(s, IMAGE_PX))
+                  for told, (s, _) in zip(asked, prompts))
     return table, truth
 
 

@@ -30,8 +30,8 @@ GRID = 8  # tokens along each side of a 512 px picture
 OTHER_GRIDS = [(4, 4), (6, 6), (12, 12), (6, 8), (8, 6), (8, 12), (12, 8), (5, 8), (8, 5)]
 OTHER_SHARE = 0.25  # of the steps: rows x columns of tokens, from 256 to 768 px
 # Windows and cars make cities three times as surprising as shapes, and would lead the training.
-LOSS_WEIGHTS = dict(landscape=1.0, city=0.6, pals=1.0, things=2.0)
-FALL = 0.4  # the share of the budget over which the rate falls
+LOSS_WEIGHTS = dict(landscape=1.0, city=0.6, pals=1.5, things=2.0)
+FALL = 0.7  # the share of the budget over which the rate falls
 TOKEN_THUMBNAIL_PX = 8
 
 

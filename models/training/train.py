@@ -26,7 +26,7 @@ import tokens
 from common import say
 
 # Minutes on two otherwise idle cores, and the steps of the smoke run.
-BUDGETS = dict(text=(5, 2), decoder=(90, 7), flow=(240, 3), guidance=(20, 2))
+BUDGETS = dict(text=(15, 2), decoder=(90, 7), flow=(240, 3), guidance=(20, 2))
 STAGES = ["tokenizers", "text", "latents", "decoder", "flow", "guidance", "export", "evaluate"]
 
 

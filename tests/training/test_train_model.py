@@ -55,6 +55,22 @@ def test_training_never_shows_a_held_back_combination():
         assert not any(scenes.is_held_back(t, c, s.background or "white") for t, c, _ in s.things)
 
 
+def test_what_a_caption_leaves_open_is_not_asked():
+    s = scenes.Scene("pals", 1, robot="gray", kitten="black", backdrop="plain", background="blue")
+    bare = captions.told(s, "A robot and a small cat")
+    assert (bare.robot, bare.kitten, bare.backdrop) == ("any", "any", None)
+    full = captions.told(s, "a tiny grey toy robot next to a black cat on a blue background")
+    assert full == s
+    assert captions.told(s, "a robot with a black kitten against a blue wall").robot == "any"
+    park = scenes.Scene("pals", 1, kitten="white", backdrop="park")
+    assert captions.told(park, "a white kitty under a tree").backdrop == "park"
+    assert captions.told(park, "a white kitty").backdrop is None
+    checker = evaluate.make_checker()
+    assert all(checker(bare, pictures.render(s, 512)).values())
+    empty = scenes.Scene("landscape", 1, terrain="snow", time="night")
+    assert not all(checker(bare, pictures.render(empty, 512)).values())
+
+
 def test_attributes_stay_below_their_sizes():
     r = random.Random(3)
     for _ in range(500):
@@ -62,9 +78,19 @@ def test_attributes_stay_below_their_sizes():
         assert all(0 <= v < n for v, n in zip(values, scenes.ATTRIBUTE_SIZES, strict=True))
 
 
+def test_attributes_of_a_pair_do_not_depend_on_who_is_named_first():
+    one, other = ("circle", "red", 1), ("square", "blue", 1)
+    for relation, opposite in scenes.OPPOSITE.items():
+        a = scenes.Scene("things", 1, things=[one, other], relation=relation)
+        b = scenes.Scene("things", 1, things=[other, one], relation=opposite)
+        swapped = scenes.Scene("things", 1, things=[other, one], relation=relation)
+        assert scenes.attributes(a) == scenes.attributes(b) != scenes.attributes(swapped)
+
+
 def test_the_checker_passes_true_drawings_and_fails_those_of_other_prompts():
     checker, prompts = evaluate.make_checker(), evaluate.held_back(40)
-    right = [all(checker(s, pictures.render(s, 512)).values()) for s, _ in prompts]
+    right = [all(checker(captions.told(s, said), pictures.render(s, 512)).values())
+             for s, said in prompts]
     others = [s for s, _ in prompts[10:] + prompts[:10]]
     # Two scenes of one look are the same to the checks, by design.
     differing = [(s, other) for (s, _), other in zip(prompts, others)
