@@ -16,7 +16,7 @@ import flow
 import latents
 from common import Average, Muon, Progress, load_checkpoint, save_checkpoint, say
 
-GUIDANCE_RANGE = (1.0, 5.0)
+GUIDANCE_RANGE = (1.0, 7.0)
 
 
 def random_guidance(n):

@@ -52,7 +52,7 @@ def plan(*arguments):
 
 
 # How near this picture of the trained model has to stay to that of its own weights, in dB. Over 100
-# prompts the mean is 49 for int8, 38 for fp8 and 30 for q4 (docs/models.md).
+# prompts the mean is 50 for int8, 40 for fp8 and 31 for q4 (docs/models.md).
 LEAST_PSNR = {"int8": 36, "fp8": 26, "q4": 15}
 
 
