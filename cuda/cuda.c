@@ -232,6 +232,7 @@ static bool describe(struct cuda *c, struct error *err)
                     cudaGetErrorString(status));
     c->capability = p.major * 10 + p.minor;
     c->processors = p.multiProcessorCount;
+    c->backend.generator_blocks = p.multiProcessorCount * (p.maxThreadsPerMultiProcessor / 256);
     c->shared_limit = (int)p.sharedMemPerBlockOptin;
     if (c->capability < OLDEST_CAPABILITY)
         return fail(err, ERR_DEVICE,
@@ -275,7 +276,8 @@ bool cuda_open(struct backend **out, const struct cuda_options *options, struct 
     c->backend.multiplies_fp8 = c->capability >= FP8_CAPABILITY;
     cuda_range_open(c);
     if (!cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "stream") ||
-        !cuda_gemm_open(c) || !cuda_gemm_8bit_open(c) || !cuda_attention_open(c) || !cuda_replay_open(c)) {
+        !cuda_gemm_open(c) || !cuda_gemm_8bit_open(c) || !cuda_attention_open(c) ||
+        !cuda_replay_open(c)) {
         fail(err, c->backend.fault.code, "%s", c->backend.fault.text);
         cuda_close(&c->backend);
         return false;

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "flux/model.h"
 #include "flux/noise.h"
+#include "flux/noise_cuda.h"
 
 /* --- opening ----------------------------------------------------------------------------------*/
 
@@ -262,26 +263,51 @@ static bool encode_prompts(const struct flux *f, const struct flux_spec *s,
     return out->t5 != NULL;
 }
 
+/* Of the device that the spec names. */
+struct generator {
+    bool is_cuda;
+    struct noise cpu;
+    struct noise_cuda cuda;
+};
+
+static void generator_seed(struct generator *g, const struct flux *f, const struct flux_spec *s,
+                           int i)
+{
+    int blocks = f->backend->generator_blocks;
+    g->is_cuda = s->draws_as_cuda;
+    noise_seed(&g->cpu, s->seeds[i]);
+    g->cuda = (struct noise_cuda){.seed = s->seeds[i],
+                                  .most_blocks = blocks > 0 ? blocks : NOISE_CUDA_BLOCKS};
+}
+
+static void generator_draw(struct generator *g, float *out, size_t count)
+{
+    if (g->is_cuda)
+        noise_cuda_draw(&g->cuda, out, count);
+    else
+        noise_draw(&g->cpu, out, count);
+}
+
 /* Draw all noise of the run: for image-to-image first the encoder's, from the first generator. */
 static void draw_noise(const struct flux *f, const struct flux_spec *s, const struct run *r,
                        float *noise, float *noise_vae)
 {
     size_t size =
         (size_t)(f->parts.config.vae.latent_channels * r->latent_rows * r->latent_columns);
-    struct noise generator;
-    noise_seed(&generator, s->seeds[0]);
+    struct generator generator;
+    generator_seed(&generator, f, s, 0);
     if (s->init_rgb != NULL) {
-        noise_draw(&generator, noise_vae, size);
+        generator_draw(&generator, noise_vae, size);
     }
     if (s->n_seeds == 1) {
-        noise_draw(&generator, noise, size * (size_t)r->n_rows);
+        generator_draw(&generator, noise, size * (size_t)r->n_rows);
         return;
     }
     for (int row = 0; row < r->n_rows; row++) {
         if (row > 0) {
-            noise_seed(&generator, s->seeds[row]);
+            generator_seed(&generator, f, s, row);
         }
-        noise_draw(&generator, noise + (size_t)row * size, size);
+        generator_draw(&generator, noise + (size_t)row * size, size);
     }
 }
 

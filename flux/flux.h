@@ -56,6 +56,7 @@ struct flux_spec {
     /* n_seeds 1: one generator draws the noise of all rows. n_seeds = rows: one generator each. */
     const uint64_t *seeds;
     int n_seeds;
+    bool draws_as_cuda; /* the generators are torch's for CUDA devices; else those for the CPU */
     const uint8_t *init_rgb; /* image-to-image: width x height x 3, or NULL */
     double strength;         /* 0..1, used with init_rgb */
     int max_batch; /* rows denoised together; 0: all. 1 makes rows independent bit for bit */

@@ -72,6 +72,7 @@ static bool set_seeds(struct run *r, struct flux_spec *spec, struct error *err)
     uint32_t random;
     spec->seeds = r->seeds;
     spec->n_seeds = 1;
+    spec->draws_as_cuda = r->options.generator_device == 1; /* cpu|cuda */
     if (!text) {
         while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {}
         r->seeds[0] = random;

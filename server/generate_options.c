@@ -36,6 +36,8 @@ static const struct option OPTIONS[] = {
     {"--seed", NULL, "N[,N...]", ARG_STRING, AT(seed),
      .help = "one number draws the noise of all images from one generator, a list gives each image "
              "its own (default: a random one, printed)"},
+    {"--generator-device", NULL, NULL, ARG_CHOICE, AT(generator_device), .choices = "cpu|cuda",
+     .help = "whose random numbers the noise is, for any back end (default cpu)"},
     {"--width", NULL, "PIXELS", ARG_INT, AT(width_px), 1, MAX_SIDE_PX,
      .help = "width (default: the model's, or that of --image)"},
     {"--height", NULL, "PIXELS", ARG_INT, AT(height_px), 1, MAX_SIDE_PX,

@@ -21,7 +21,7 @@ struct generate_options {
     int64_t n, width_px, height_px, steps, max_sequence_length, quality;
     double guidance_scale, true_cfg_scale, strength;
     struct backends_wish backend;
-    int log_level;
+    int log_level, generator_device;
     bool wants_flops, wants_help;
 };
 

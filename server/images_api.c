@@ -43,6 +43,7 @@ static const struct field FIELDS[] = {
     {"max_sequence_length", KIND_INT, AT(max_sequence_length), 1, FLUX_MAX_SEQUENCE,
      .choices = NULL},
     {"seed", KIND_INT, AT(seed), 0, (double)((INT64_C(1) << 53) - 1), .choices = NULL},
+    {"generator_device", KIND_CHOICE, AT(generator_device), .choices = "cpu|cuda", .why = ""},
     {"response_format", KIND_CHOICE, AT(response_format), .choices = "b64_json|url", .why = ""},
     {"output_format", KIND_CHOICE, AT(output_format), .choices = "png|jpeg|webp", .why = ""},
     {"output_compression", KIND_INT, AT(output_compression), 0, 100, .choices = NULL},
@@ -318,6 +319,7 @@ struct flux_spec images_spec(const struct images_request *r, const struct flux_s
     spec.strength = r->strength;
     spec.seeds = r->seeds;
     spec.n_seeds = (int)r->n;
+    spec.draws_as_cuda = r->generator_device && strcmp(r->generator_device, "cuda") == 0;
     spec.max_batch = 1; /* a picture does not depend on its neighbours */
     return spec;
 }

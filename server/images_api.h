@@ -20,6 +20,7 @@ struct images_request {
     const char *prompt, *negative_prompt, *model, *user; /* NULL: not given */
     const char *quality, *style, *background;            /* NULL: not given */
     const char *size, *response_format, *output_format;  /* NULL: not given */
+    const char *generator_device;                        /* NULL: not given */
     int64_t n, width_px, height_px, steps, max_sequence_length;
     int64_t seed; /* of the first image; chosen at random when not given */
     double guidance_scale, true_cfg_scale, strength;

@@ -44,6 +44,7 @@ struct backend {
     const char *name;     /* "cpu", "cuda", "plan" */
     char device[128];     /* for logs: processor or GPU name with its main figures */
     enum dtype compute;   /* type of activations: F32 or BF16 */
+    int generator_blocks; /* of 256 threads that the device runs at once; 0: no such device */
     bool takes_quantised; /* adopt takes quantised matrices (tensor/quant.h) */
     bool multiplies_int8, multiplies_fp8; /* rounds_inputs is possible with such matrices */
     /* Of the quantised matrices that are adopted next: products of many rows round their other

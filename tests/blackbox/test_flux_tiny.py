@@ -67,6 +67,18 @@ def test_guidance_and_a_negative_prompt_change_the_picture(tmp_path):
     assert np.abs(draw() - negative).mean() > 1
 
 
+def test_noise_of_another_generator_gives_another_picture_of_the_same(tmp_path):
+    def draw(*options):
+        return generate(tmp_path / "x.png", "a red circle on a blue background", "--seed", 3,
+                        "--width", 256, "--height", 256, *options)
+    cpu, cuda = draw(), draw("--generator-device", "cuda")
+    assert np.array_equal(cpu, draw("--generator-device", "cpu"))
+    assert np.array_equal(cuda, draw("--generator-device", "cuda"))
+    assert np.abs(cpu - cuda).mean() > 0.2
+    for image in (cpu, cuda):  # red in the middle, blue at the edge
+        assert image[128, 128, 0] > 150 > image[128, 128, 2] and image[4, 4, 2] > 150 > image[4, 4, 0]
+
+
 def test_image_to_image_keeps_the_composition(tmp_path):
     start = pixels(GOLDENS / "mountains.png")
     again = pixels(GOLDENS / "again.png")

@@ -91,7 +91,7 @@ static void all_fields_arrive_in_the_spec(void **state)
     struct flux_spec d = defaults();
     accept(&r, "\"negative_prompt\":\"\",\"n\":3,\"size\":\"128x96\",\"num_inference_steps\":7,"
                "\"guidance_scale\":2.25,\"true_cfg_scale\":4,\"seed\":40,"
-               "\"max_sequence_length\":256");
+               "\"max_sequence_length\":256,\"generator_device\":\"cuda\"");
     struct flux_spec spec = images_spec(&r, &d);
     assert_string_equal(spec.prompts[0], "a fox");
     assert_string_equal(spec.negative_prompts[0], "");
@@ -105,6 +105,7 @@ static void all_fields_arrive_in_the_spec(void **state)
     assert_int_equal(spec.n_seeds, 3);
     assert_int_equal(spec.seeds[0], 40);
     assert_int_equal(spec.seeds[2], 42);
+    assert_true(spec.draws_as_cuda);
     assert_int_equal(spec.max_batch, 1);
     images_request_free(&r);
 }
@@ -199,6 +200,7 @@ static void wrong_types_name_their_field(void **state)
         {"quality", "1"},
         {"style", "1"},
         {"background", "1"},
+        {"generator_device", "0"},
         {"stream", "\"yes\""},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -260,6 +262,7 @@ static void unknown_choices_list_the_right_ones(void **state)
     refuse("\"output_format\":\"pn\"", "output_format", "'pn'");
     refuse("\"output_format\":\"\"", "output_format", "''");
     refuse("\"output_format\":\"png|jpeg\"", "output_format", "png|jpeg");
+    refuse("\"generator_device\":\"tpu\"", "generator_device", "cpu, cuda");
     refuse("\"quality\":\"best\"", "quality", "auto, standard, hd, low, medium, high");
     refuse("\"style\":\"cubist\"", "style", "vivid, natural");
     refuse("\"background\":\"transparent\"", "background", "alpha");
