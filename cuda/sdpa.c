@@ -489,8 +489,7 @@ void cuda_attention(struct backend *b, struct tensor out, struct tensor q, struc
 {
     struct cuda *c = cuda_use(b);
     const struct sdpa_call call = {.operands = {q, k, v, out}, .scale = scale};
-    if (tensor_elements(q) == 0)
-        return;
-    if (!c->sdpa || !is_served(&call, bias, is_causal) || !run_library(c, &call))
+    if (!c->sdpa || tensor_elements(q) == 0 || !is_served(&call, bias, is_causal) ||
+        !run_library(c, &call))
         cuda_attention_own(b, out, q, k, v, bias, scale, is_causal);
 }
