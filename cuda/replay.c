@@ -2,10 +2,10 @@
  *
  * A denoising step is a thousand launches that are the same in every step: the plan fixes the
  * scratch addresses, only the uploaded time and the factor of the final axpy differ. So the table's
- * operations are not run but noted. The list ends where the host takes part: at an upload,
- * download, sync or change of memory; and at axpy, whose factor changes. A long list that is met
- * for the second time is captured into a graph, from the third on the graph is launched. A list
- * that differs in anything is another list: nobody has to say what repeats, and a wrong replay
+ * operations are not run but noted (command.c). The list ends where the host takes part: at an
+ * upload, download, sync or change of memory; and at axpy, whose factor changes. A long list that
+ * is met for the second time is captured into a graph, from the third on the graph is launched. A
+ * list that differs in anything is another list: nobody has to say what repeats, and a wrong replay
  * cannot happen.
  *
  * The first run of a list is always a plain one: it grows the working memory and lets cuBLASLt's
@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cuda/command.h"
 #include "cuda/cuda_internal.h"
 #include "tensor/team.h"
 
@@ -26,40 +27,7 @@ enum {
     MAX_COMMANDS = 8192,
     LEAST_COMMANDS = 16, /* below that a graph saves nothing */
     MAX_LISTS = 8,
-    MAX_TENSORS = 6,
     MAX_RANGES = 8, /* within one another */
-};
-
-enum op {
-    OP_LINEAR,
-    OP_CONV2D,
-    OP_ATTENTION,
-    OP_LAYER_NORM,
-    OP_RMS_NORM,
-    OP_RMS_NORM_ROPE,
-    OP_GROUP_NORM,
-    OP_ACTIVATE,
-    OP_ADD,
-    OP_MUL,
-    OP_GATED_ADD,
-    OP_AFFINE,
-    OP_EMBED,
-    OP_COPY,
-    OP_EXCHANGE,
-    OP_TO_RGB8,
-    OP_RANGE_BEGIN, /* of a tool's range, with its name and number; only where a tool listens */
-    OP_RANGE_END,
-};
-
-/* One call: tensors in the order of the operation's parameters, then its numbers. */
-struct command {
-    enum op op;
-    int n_tensors;
-    struct tensor tensors[MAX_TENSORS];
-    float scalars[2];
-    int numbers[4];
-    const char *name;
-    int64_t counts[SHARE_MAX]; /* of an exchange */
 };
 
 struct list {
@@ -78,100 +46,10 @@ struct cuda_replay {
     struct list lists[MAX_LISTS];
 };
 
-/* --- commands ---------------------------------------------------------------------------------*/
-
-static bool is_same_tensor(const struct tensor *a, const struct tensor *b)
-{
-    if (a->data != b->data || a->dtype != b->dtype || a->rank != b->rank ||
-        a->is_packed != b->is_packed)
-        return false;
-    for (int i = 0; i < a->rank; i++) {
-        if (a->dims[i] != b->dims[i] || a->strides[i] != b->strides[i])
-            return false;
-    }
-    return true;
-}
-
-static bool is_same_command(const struct command *a, const struct command *b)
-{
-    if (a->op != b->op || a->name != b->name || a->n_tensors != b->n_tensors ||
-        a->scalars[0] != b->scalars[0] || a->scalars[1] != b->scalars[1] ||
-        memcmp(a->numbers, b->numbers, sizeof a->numbers) != 0 ||
-        memcmp(a->counts, b->counts, sizeof a->counts) != 0)
-        return false;
-    for (int i = 0; i < a->n_tensors; i++) {
-        if (!is_same_tensor(&a->tensors[i], &b->tensors[i]))
-            return false;
-    }
-    return true;
-}
-
-static void run_command(struct backend *b, const struct command *m)
-{
-    const struct tensor *t = m->tensors;
-    const int *n = m->numbers;
-    switch (m->op) {
-    case OP_LINEAR:
-        cuda_linear(b, t[0], t[1], t[2], t[3], (enum activation)n[0]);
-        break;
-    case OP_CONV2D:
-        cuda_conv2d(b, t[0], t[1], t[2], t[3], n[0], n[1], n[2], n[3]);
-        break;
-    case OP_ATTENTION:
-        cuda_attention(b, t[0], t[1], t[2], t[3], t[4], m->scalars[0], n[0] != 0);
-        break;
-    case OP_LAYER_NORM:
-        cuda_layer_norm(b, t[0], t[1], t[2], t[3], t[4], t[5], m->scalars[0]);
-        break;
-    case OP_RMS_NORM:
-        cuda_rms_norm(b, t[0], t[1], t[2], m->scalars[0]);
-        break;
-    case OP_RMS_NORM_ROPE:
-        cuda_rms_norm_rope(b, t[0], t[1], m->scalars[0], t[2], t[3]);
-        break;
-    case OP_GROUP_NORM:
-        cuda_group_norm(b, t[0], t[1], t[2], t[3], n[0], m->scalars[0], (enum activation)n[1]);
-        break;
-    case OP_ACTIVATE:
-        cuda_activate(b, t[0], t[1], (enum activation)n[0]);
-        break;
-    case OP_ADD:
-        cuda_add(b, t[0], t[1], t[2]);
-        break;
-    case OP_MUL:
-        cuda_mul(b, t[0], t[1], t[2]);
-        break;
-    case OP_GATED_ADD:
-        cuda_gated_add(b, t[0], t[1], t[2]);
-        break;
-    case OP_AFFINE:
-        cuda_affine(b, t[0], t[1], m->scalars[0], m->scalars[1]);
-        break;
-    case OP_EMBED:
-        cuda_embed(b, t[0], t[1], t[2]);
-        break;
-    case OP_COPY:
-        cuda_copy(b, t[0], t[1]);
-        break;
-    case OP_EXCHANGE:
-        cuda_exchange(b, t[0], t[1], m->counts);
-        break;
-    case OP_TO_RGB8:
-        cuda_to_rgb8(b, t[0], t[1]);
-        break;
-    case OP_RANGE_BEGIN:
-        cuda_range_push(m->name, n[0]);
-        break;
-    case OP_RANGE_END:
-        cuda_range_pop();
-        break;
-    }
-}
-
 static void run_commands(struct cuda *c, const struct command *commands, int n)
 {
     for (int i = 0; i < n; i++)
-        run_command(&c->backend, &commands[i]);
+        command_run(&c->backend, &commands[i]);
 }
 
 /* A graph is launched in one go: ranges that begin and end in the list have nothing to show, but
@@ -195,7 +73,7 @@ static void launch(struct cuda *c, const struct list *l)
             cuda_range_pop();
     }
     for (int i = 0; i < n_open; i++)
-        run_command(&c->backend, &l->commands[open[i]]);
+        command_run(&c->backend, &l->commands[open[i]]);
 }
 
 /* --- lists ------------------------------------------------------------------------------------*/
@@ -214,7 +92,7 @@ static struct list *list_find(struct cuda_replay *r)
         struct list *l = &r->lists[i];
         bool is_same = l->n == r->n_pending;
         for (int k = 0; is_same && k < l->n; k++)
-            is_same = is_same_command(&l->commands[k], &r->pending[k]);
+            is_same = command_is_same(&l->commands[k], &r->pending[k]);
         if (is_same)
             return l;
     }
@@ -249,7 +127,7 @@ static void list_capture(struct cuda *c, struct list *l)
     }
     for (int i = 0; i < l->n; i++) {
         if (l->commands[i].op < OP_RANGE_BEGIN)
-            run_command(&c->backend, &l->commands[i]);
+            command_run(&c->backend, &l->commands[i]);
     }
     if (cudaStreamEndCapture(c->stream, &graph) == cudaSuccess && graph &&
         cudaGraphInstantiate(&l->graph, graph, 0) == cudaSuccess)
@@ -342,156 +220,16 @@ void cuda_replay_close(struct cuda *c)
     c->replay = NULL;
 }
 
-/* --- the table's entries ----------------------------------------------------------------------*/
+/* --- noting -----------------------------------------------------------------------------------*/
 
-static void note(struct backend *b, struct command m)
+bool cuda_replay_is_empty(struct backend *b) { return cuda_use(b)->replay->n_pending == 0; }
+
+void cuda_replay_note(struct backend *b, struct command m)
 {
     struct cuda *c = cuda_use(b);
     if (c->replay->n_pending == MAX_COMMANDS)
         cuda_replay_flush(c);
     c->replay->pending[c->replay->n_pending++] = m;
-}
-
-static void note_linear(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                        struct tensor bias, enum activation act)
-{
-    note(b,
-         (struct command){
-             .op = OP_LINEAR, .n_tensors = 4, .tensors = {out, x, w, bias}, .numbers = {(int)act}});
-}
-
-static void note_conv2d(struct backend *b, struct tensor out, struct tensor x, struct tensor w,
-                        struct tensor bias, int stride, int pad_top, int pad_left, int upsample)
-{
-    note(b, (struct command){.op = OP_CONV2D,
-                             .n_tensors = 4,
-                             .tensors = {out, x, w, bias},
-                             .numbers = {stride, pad_top, pad_left, upsample}});
-}
-
-static void note_attention(struct backend *b, struct tensor out, struct tensor q, struct tensor k,
-                           struct tensor v, struct tensor bias, float scale, bool is_causal)
-{
-    note(b, (struct command){.op = OP_ATTENTION,
-                             .n_tensors = 5,
-                             .tensors = {out, q, k, v, bias},
-                             .scalars = {scale},
-                             .numbers = {is_causal}});
-}
-
-static void note_layer_norm(struct backend *b, struct tensor out, struct tensor x,
-                            struct tensor weight, struct tensor bias, struct tensor scale,
-                            struct tensor shift, float eps)
-{
-    note(b, (struct command){.op = OP_LAYER_NORM,
-                             .n_tensors = 6,
-                             .tensors = {out, x, weight, bias, scale, shift},
-                             .scalars = {eps}});
-}
-
-static void note_rms_norm(struct backend *b, struct tensor out, struct tensor x,
-                          struct tensor weight, float eps)
-{
-    note(b, (struct command){
-                .op = OP_RMS_NORM, .n_tensors = 3, .tensors = {out, x, weight}, .scalars = {eps}});
-}
-
-static void note_rms_norm_rope(struct backend *b, struct tensor x, struct tensor weight, float eps,
-                               struct tensor cos, struct tensor sin)
-{
-    note(b, (struct command){.op = OP_RMS_NORM_ROPE,
-                             .n_tensors = 4,
-                             .tensors = {x, weight, cos, sin},
-                             .scalars = {eps}});
-}
-
-static void note_group_norm(struct backend *b, struct tensor out, struct tensor x,
-                            struct tensor weight, struct tensor bias, int groups, float eps,
-                            enum activation act)
-{
-    note(b, (struct command){.op = OP_GROUP_NORM,
-                             .n_tensors = 4,
-                             .tensors = {out, x, weight, bias},
-                             .scalars = {eps},
-                             .numbers = {groups, (int)act}});
-}
-
-static void note_activate(struct backend *b, struct tensor out, struct tensor x,
-                          enum activation act)
-{
-    note(b, (struct command){
-                .op = OP_ACTIVATE, .n_tensors = 2, .tensors = {out, x}, .numbers = {(int)act}});
-}
-
-static void note_add(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
-{
-    note(b, (struct command){.op = OP_ADD, .n_tensors = 3, .tensors = {out, x, y}});
-}
-
-static void note_mul(struct backend *b, struct tensor out, struct tensor x, struct tensor y)
-{
-    note(b, (struct command){.op = OP_MUL, .n_tensors = 3, .tensors = {out, x, y}});
-}
-
-static void note_gated_add(struct backend *b, struct tensor out, struct tensor gate,
-                           struct tensor x)
-{
-    note(b, (struct command){.op = OP_GATED_ADD, .n_tensors = 3, .tensors = {out, gate, x}});
-}
-
-/* The end of a step: its factor is another one each time. */
-static void end_axpy(struct backend *b, struct tensor out, float alpha, struct tensor x)
-{
-    cuda_replay_flush(cuda_use(b));
-    cuda_axpy(b, out, alpha, x);
-}
-
-static void note_affine(struct backend *b, struct tensor out, struct tensor x, float scale,
-                        float shift)
-{
-    note(b, (struct command){
-                .op = OP_AFFINE, .n_tensors = 2, .tensors = {out, x}, .scalars = {scale, shift}});
-}
-
-static void note_embed(struct backend *b, struct tensor out, struct tensor table, struct tensor ids)
-{
-    note(b, (struct command){.op = OP_EMBED, .n_tensors = 3, .tensors = {out, table, ids}});
-}
-
-static void note_copy(struct backend *b, struct tensor out, struct tensor x)
-{
-    note(b, (struct command){.op = OP_COPY, .n_tensors = 2, .tensors = {out, x}});
-}
-
-static void note_exchange(struct backend *b, struct tensor to, struct tensor from,
-                          const int64_t *counts)
-{
-    struct command m = {.op = OP_EXCHANGE, .n_tensors = 2, .tensors = {to, from}};
-    memcpy(m.counts, counts, (size_t)b->share.n * sizeof *counts);
-    note(b, m);
-}
-
-static void note_to_rgb8(struct backend *b, struct tensor out, struct tensor x)
-{
-    note(b, (struct command){.op = OP_TO_RGB8, .n_tensors = 2, .tensors = {out, x}});
-}
-
-/* Ranges keep their place among operations; before all of them, they need not wait: so a step's
- * number, which differs each time, is not a part of its list. */
-static void note_range_begin(struct backend *b, const char *name, int index)
-{
-    if (cuda_use(b)->replay->n_pending == 0)
-        cuda_range_push(name, index);
-    else
-        note(b, (struct command){.op = OP_RANGE_BEGIN, .numbers = {index}, .name = name});
-}
-
-static void note_range_end(struct backend *b)
-{
-    if (cuda_use(b)->replay->n_pending == 0)
-        cuda_range_pop();
-    else
-        note(b, (struct command){.op = OP_RANGE_END});
 }
 
 bool cuda_replay_open(struct cuda *c)
@@ -504,27 +242,6 @@ bool cuda_replay_open(struct cuda *c)
         c->replay->pending = calloc(MAX_COMMANDS, sizeof *c->replay->pending);
     if (!c->replay || !c->replay->pending)
         return fail(&c->backend.fault, ERR_MEMORY, "no memory for lists of operations");
-    struct backend_ops *ops = &c->ops;
-    if (ops->range_begin) {
-        ops->range_begin = note_range_begin;
-        ops->range_end = note_range_end;
-    }
-    ops->linear = note_linear;
-    ops->conv2d = note_conv2d;
-    ops->attention = note_attention;
-    ops->layer_norm = note_layer_norm;
-    ops->rms_norm = note_rms_norm;
-    ops->rms_norm_rope = note_rms_norm_rope;
-    ops->group_norm = note_group_norm;
-    ops->activate = note_activate;
-    ops->add = note_add;
-    ops->mul = note_mul;
-    ops->gated_add = note_gated_add;
-    ops->axpy = end_axpy;
-    ops->affine = note_affine;
-    ops->embed = note_embed;
-    ops->copy = note_copy;
-    ops->exchange = note_exchange;
-    ops->to_rgb8 = note_to_rgb8;
+    command_fill_table(&c->ops);
     return true;
 }
