@@ -4,7 +4,7 @@
  *
  * bf16 times bf16 goes to the tensor cores, here; f32 activations and products of a few rows have
  * their kernels in gemm_f32.cu. */
-#include "cuda/product.cuh"
+#include "cuda/tile.cuh"
 
 /* --- bf16 on tensor cores ---------------------------------------------------------------------*/
 
@@ -12,19 +12,7 @@ enum {
     MMA_THREADS = 128, /* four warps, two by two over the tile */
     MMA_K = 32,        /* inputs of one stage: 64 bytes of each row */
     MMA_STAGES = 4,
-    CHUNKS = MMA_K / RUN, /* pieces of 16 bytes in such a row */
 };
-
-/* Rows of 64 bytes: piece c of row r stands at c ^ (r / 2 % 4), so that the eight rows that
- * ldmatrix reads at once, and the eight pieces that neighbouring threads write, hit all banks. */
-DEVICE int swizzled(int row, int chunk) { return row * MMA_K + (chunk ^ (row / 2 % CHUNKS)) * RUN; }
-
-/* Where an f32 result waits for the epilogue: a row's runs of 8 are exchanged by its number, so
- * that the eight rows that a warp writes at once hit all banks. */
-template <int COLUMNS> DEVICE int staged(int row, int column)
-{
-    return row * COLUMNS + (column ^ (row % 8 * RUN));
-}
 
 /* Eight neighbours of one row, element by element: windows that are not aligned, channels that
  * are not a multiple of eight. */
@@ -65,28 +53,21 @@ __global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_pr
         TILES_N = WARP / 8,
         COPIES = TILE / 32,   /* pieces per thread, operand and stage */
         STAGE = TILE * MMA_K, /* elements */
-        GROUP_ROWS = 8,
     };
     SHARED_DYN(__nv_bfloat16, shared);
     const int tid = (int)threadIdx.x, lane = tid % 32, warp = tid / 32;
     const int warp_m = warp / 2 * WARP, warp_n = warp % 2 * WARP;
 
-    /* Which tile: groups of GROUP_ROWS row tiles, in each group column by column. */
-    const int tiles_m = (p.rows + TILE - 1) / TILE, tiles_n = (p.n + TILE - 1) / TILE;
-    const int group = (int)blockIdx.x / (GROUP_ROWS * tiles_n);
-    const int in_group = (int)blockIdx.x % (GROUP_ROWS * tiles_n);
-    const int group_rows = min(tiles_m - group * GROUP_ROWS, (int)GROUP_ROWS);
-    const int m0 = (group * GROUP_ROWS + in_group % group_rows) * TILE;
-    const int n0 = in_group / group_rows * TILE;
-
+    const int2 start = tile_start<TILE>(p);
+    const int m0 = start.x, n0 = start.y;
     const __nv_bfloat16 *x = static_cast<const __nv_bfloat16 *>(p.x);
     const __nv_bfloat16 *w = static_cast<const __nv_bfloat16 *>(p.w);
-    const int copy_row = tid / CHUNKS, copy_chunk = tid % CHUNKS;
+    const int copy_row = tid / PIECES, copy_piece = tid % PIECES;
     struct row_place places[COPIES];
     UNROLL
     for (int i = 0; i < COPIES; i++)
         places[i] = place_row<IS_CONV>(p, m0 + copy_row + i * 32);
-    struct tap tap = tap_at<IS_CONV>(p, copy_chunk * RUN);
+    struct tap tap = tap_at<IS_CONV>(p, copy_piece * RUN);
 
     /* Stages are loaded in order: tap is that of the next one. */
     auto load = [&](int stage) {
@@ -95,13 +76,15 @@ __global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_pr
         for (int i = 0; i < COPIES; i++) {
             const int row = copy_row + i * 32, n = n0 + row;
             const bool has_w = n < p.n && tap.k < (int)p.w_row;
-            cp_async16(ws + swizzled(row, copy_chunk), has_w ? w + n * p.w_row + tap.k : w,
-                       has_w ? 16 : 0);
+            cp_async16(ws + swizzled<__nv_bfloat16>(row, copy_piece),
+                       has_w ? w + n * p.w_row + tap.k : w, has_w ? 16 : 0);
             if (IS_ALIGNED) {
                 const int64_t at = x_offset<IS_CONV>(p, places[i], tap);
-                cp_async16(xs + swizzled(row, copy_chunk), at < 0 ? x : x + at, at < 0 ? 0 : 16);
+                cp_async16(xs + swizzled<__nv_bfloat16>(row, copy_piece), at < 0 ? x : x + at,
+                           at < 0 ? 0 : 16);
             } else {
-                gather_run<IS_CONV>(p, places[i], tap, xs + swizzled(row, copy_chunk));
+                gather_run<IS_CONV>(p, places[i], tap,
+                                    xs + swizzled<__nv_bfloat16>(row, copy_piece));
             }
         }
         tap_advance<IS_CONV>(p, tap, MMA_K);
@@ -126,11 +109,13 @@ __global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_pr
             uint32_t a[TILES_M][4], b[TILES_N / 2][4];
             UNROLL
             for (int i = 0; i < TILES_M; i++)
-                ldmatrix_x4(a[i], xs + swizzled(warp_m + i * 16 + lane % 16, k * 2 + lane / 16));
+                ldmatrix_x4(a[i], xs + swizzled<__nv_bfloat16>(warp_m + i * 16 + lane % 16,
+                                                               k * 2 + lane / 16));
             UNROLL
             for (int j = 0; j < TILES_N / 2; j++)
-                ldmatrix_x4(b[j], ws + swizzled(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
-                                                k * 2 + lane / 8 % 2));
+                ldmatrix_x4(b[j],
+                            ws + swizzled<__nv_bfloat16>(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
+                                                         k * 2 + lane / 8 % 2));
             UNROLL
             for (int i = 0; i < TILES_M; i++) {
                 UNROLL
@@ -143,19 +128,7 @@ __global__ void __launch_bounds__(MMA_THREADS) product_mma_kernel(struct cuda_pr
     __syncthreads();
 
     float *results = reinterpret_cast<float *>(shared);
-    UNROLL
-    for (int i = 0; i < TILES_M; i++) {
-        UNROLL
-        for (int j = 0; j < TILES_N; j++) {
-            UNROLL
-            for (int h = 0; h < 2; h++) {
-                const int at =
-                    staged<TILE>(warp_m + i * 16 + lane / 4 + h * 8, warp_n + j * 8 + lane % 4 * 2);
-                *reinterpret_cast<float2 *>(results + at) =
-                    make_float2(acc[i][j][2 * h], acc[i][j][2 * h + 1]);
-            }
-        }
-    }
+    stage_sums<TILE>(results, acc, warp_m, warp_n, lane);
     __syncthreads();
     for (int i = tid; i < TILE * TILE / RUN; i += MMA_THREADS) {
         const int row = i / (TILE / RUN), column = i % (TILE / RUN) * RUN;

@@ -7,6 +7,7 @@
  * and operands move half the bytes. The kernel is that of gemm.cu with rows of 64 codes in place of
  * 32 numbers. */
 #include "cuda/quantised.cuh"
+#include "cuda/tile.cuh"
 
 /* --- rounding the activations -----------------------------------------------------------------*/
 
@@ -84,21 +85,7 @@ __global__ void __launch_bounds__(ROUND_THREADS)
 enum {
     MMA_K = 64, /* codes of one stage, as many bytes of each row */
     MMA_STAGES = 4,
-    PIECE = 16, /* codes that are moved at once */
-    PIECES = MMA_K / PIECE,
 };
-
-/* As in gemm.cu: rows of 64 bytes whose pieces, and results whose runs, are exchanged such that no
- * two lanes meet in a bank. */
-DEVICE int swizzled(int row, int piece)
-{
-    return row * MMA_K + (piece ^ (row / 2 % PIECES)) * PIECE;
-}
-
-template <int COLUMNS> DEVICE int staged(int row, int column)
-{
-    return row * COLUMNS + (column ^ (row % 8 * RUN));
-}
 
 DEVICE void mma(int (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
@@ -127,32 +114,27 @@ __global__ void __launch_bounds__(TILE * 2) product_8bit_kernel(struct cuda_prod
         COPY_ROWS = THREADS / PIECES,
         COPIES = TILE / COPY_ROWS, /* pieces per thread, operand and stage */
         STAGE = TILE * MMA_K,
-        GROUP_ROWS = 8,
     };
     SHARED_DYN(int8_t, shared);
     const int tid = (int)threadIdx.x, lane = tid % 32, warp = tid / 32;
     const int warp_m = warp % 2 * WARP_M, warp_n = warp / 2 * WARP_N;
 
-    /* Which tile: groups of GROUP_ROWS row tiles, in each group column by column. */
-    const int tiles_m = (p.rows + TILE - 1) / TILE, tiles_n = (p.n + TILE - 1) / TILE;
-    const int group = (int)blockIdx.x / (GROUP_ROWS * tiles_n);
-    const int in_group = (int)blockIdx.x % (GROUP_ROWS * tiles_n);
-    const int group_rows = min(tiles_m - group * GROUP_ROWS, (int)GROUP_ROWS);
-    const int m0 = (group * GROUP_ROWS + in_group % group_rows) * TILE;
-    const int n0 = in_group / group_rows * TILE;
-
+    const int2 start = tile_start<TILE>(p);
+    const int m0 = start.x, n0 = start.y;
     const int8_t *x = static_cast<const int8_t *>(p.x), *w = static_cast<const int8_t *>(p.w);
     const int copy_row = tid / PIECES, copy_piece = tid % PIECES;
     auto load = [&](int stage) {
         int8_t *xs = shared + stage % MMA_STAGES * 2 * STAGE, *ws = xs + STAGE;
-        const int k = stage * MMA_K + copy_piece * PIECE;
+        const int k = stage * MMA_K + copy_piece * PIECE_BYTES;
         UNROLL
         for (int i = 0; i < COPIES; i++) {
-            const int row = copy_row + i * COPY_ROWS, to = swizzled(row, copy_piece);
+            const int row = copy_row + i * COPY_ROWS;
             const bool has_x = m0 + row < p.rows && k < (int)p.w_row;
             const bool has_w = n0 + row < p.n && k < (int)p.w_row;
-            cp_async16(xs + to, has_x ? x + (m0 + row) * p.w_row + k : x, has_x ? PIECE : 0);
-            cp_async16(ws + to, has_w ? w + (n0 + row) * p.w_row + k : w, has_w ? PIECE : 0);
+            cp_async16(xs + swizzled<int8_t>(row, copy_piece),
+                       has_x ? x + (m0 + row) * p.w_row + k : x, has_x ? PIECE_BYTES : 0);
+            cp_async16(ws + swizzled<int8_t>(row, copy_piece),
+                       has_w ? w + (n0 + row) * p.w_row + k : w, has_w ? PIECE_BYTES : 0);
         }
     };
 
@@ -175,12 +157,13 @@ __global__ void __launch_bounds__(TILE * 2) product_8bit_kernel(struct cuda_prod
             uint32_t a[TILES_M][4];
             UNROLL
             for (int i = 0; i < TILES_M; i++)
-                ldmatrix_x4(a[i], xs + swizzled(warp_m + i * 16 + lane % 16, k * 2 + lane / 16));
+                ldmatrix_x4(a[i],
+                            xs + swizzled<int8_t>(warp_m + i * 16 + lane % 16, k * 2 + lane / 16));
             UNROLL
             for (int j = 0; j < TILES_N / 2; j++) {
                 uint32_t b[4];
-                ldmatrix_x4(b, ws + swizzled(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
-                                             k * 2 + lane / 8 % 2));
+                ldmatrix_x4(b, ws + swizzled<int8_t>(warp_n + j * 16 + lane / 16 * 8 + lane % 8,
+                                                     k * 2 + lane / 8 % 2));
                 UNROLL
                 for (int i = 0; i < TILES_M; i++) {
                     mma(acc[i][2 * j], a[i], b[0], b[1]);
@@ -193,19 +176,7 @@ __global__ void __launch_bounds__(TILE * 2) product_8bit_kernel(struct cuda_prod
     __syncthreads();
 
     float *results = reinterpret_cast<float *>(shared);
-    UNROLL
-    for (int i = 0; i < TILES_M; i++) {
-        UNROLL
-        for (int j = 0; j < TILES_N; j++) {
-            UNROLL
-            for (int h = 0; h < 2; h++) {
-                const int at =
-                    staged<TILE>(warp_m + i * 16 + lane / 4 + h * 8, warp_n + j * 8 + lane % 4 * 2);
-                *reinterpret_cast<float2 *>(results + at) =
-                    make_float2((float)acc[i][j][2 * h], (float)acc[i][j][2 * h + 1]);
-            }
-        }
-    }
+    stage_sums<TILE>(results, acc, warp_m, warp_n, lane);
     __syncthreads();
     const float *w_scales = static_cast<const float *>(p.w_scales);
     for (int i = tid; i < TILE * TILE / RUN; i += THREADS) {
