@@ -13,15 +13,15 @@ extern int (*InitializeInjectionNvtx2_fnptr)(const void *(*get)(uint32_t));
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda/cuda.h"
 #include "flux/step_profile.h"
 #include "tensor/ops.h"
 #include "tensor/profile.h"
+#include "tests/cuda/world.h"
 #include "tests/cuda_sim/runtime.h"
 
 #include <cmocka.h>
 
-enum { N = 40, ADDITIONS = 20 /* enough to be worth a graph */, MAX_TEXT = 4096 };
+enum { MAX_TEXT = 4096 };
 
 /* --- the tool ---------------------------------------------------------------------------------*/
 
@@ -73,35 +73,21 @@ NvtxInitializeInjectionNvtxFunc_t InitializeInjectionNvtx2_fnptr = attach;
 
 /* --- a back end to watch ----------------------------------------------------------------------*/
 
-struct world {
-    struct backend *b;
-    struct tensor x, sum;
-};
-
 static int open_world(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
     struct error err = {0};
-    assert_non_null(w);
-    if (!cuda_open(&w->b, &(struct cuda_options){.compute = DTYPE_F32}, &err))
+    *state = world_open(&err);
+    if (!*state)
         fail_msg("%s", err.text);
-    w->x = tensor_make(backend_alloc(w->b, N * sizeof(float), &err), DTYPE_F32, SHAPE(N));
-    w->sum = tensor_make(backend_alloc(w->b, N * sizeof(float), &err), DTYPE_F32, SHAPE(N));
-    vgpu_faults_reset();
     note("");
     heard[0] = '\0';
-    *state = w;
     return 0;
 }
 
 static int close_world(void **state)
 {
-    struct world *w = *state;
-    backend_free(w->b, w->x.data);
-    backend_free(w->b, w->sum.data);
-    backend_close(w->b);
+    world_close(*state);
     is_deaf = false;
-    free(w);
     return 0;
 }
 

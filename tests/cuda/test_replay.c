@@ -1,8 +1,7 @@
 /* Repeated lists of operations become graphs, and nothing else does. */
-#include "cuda/cuda.h"
 #include "tensor/ops.h"
+#include "tests/cuda/world.h"
 #include "tests/cuda_sim/runtime.h"
-#include "tests/cuda_sim/vgpu.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,34 +10,18 @@
 
 #include <cmocka.h>
 
-enum { N = 40, ADDITIONS = 20 /* enough to be worth a graph */ };
-
-struct world {
-    struct backend *b;
-    struct tensor x, sum;
-};
-
 static int open_world(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
     struct error err = {0};
-    assert_non_null(w);
-    if (!cuda_open(&w->b, &(struct cuda_options){.compute = DTYPE_F32}, &err))
+    *state = world_open(&err);
+    if (!*state)
         fail_msg("%s", err.text);
-    w->x = tensor_make(backend_alloc(w->b, N * sizeof(float), &err), DTYPE_F32, SHAPE(N));
-    w->sum = tensor_make(backend_alloc(w->b, N * sizeof(float), &err), DTYPE_F32, SHAPE(N));
-    vgpu_faults_reset();
-    *state = w;
     return 0;
 }
 
 static int close_world(void **state)
 {
-    struct world *w = *state;
-    backend_free(w->b, w->x.data);
-    backend_free(w->b, w->sum.data);
-    backend_close(w->b);
-    free(w);
+    world_close(*state);
     return 0;
 }
 

@@ -5,8 +5,7 @@
  * pieces of its value are, the value up to a byte 0xff. */
 #include <string.h>
 
-#include "server/images_api.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/wish.h"
 
 #define END 0xff
 
@@ -72,26 +71,10 @@ static void check_same(const struct form *a, const struct form *b)
 
 static void check_wish(const struct form *form)
 {
-    const struct images_limits limits = {
-        .max_n = 10, .max_steps = 100, .max_pixels = 1 << 16, .max_prompt_bytes = 10000};
-    const struct flux_spec defaults = {.images_per_prompt = 1,
-                                       .width_px = 64,
-                                       .height_px = 64,
-                                       .steps = 28,
-                                       .guidance_scale = 3.5,
-                                       .true_cfg_scale = 1,
-                                       .max_sequence_length = 512,
-                                       .strength = 1};
     struct images_request request = {0};
     struct error err = {0};
-    if (images_parse_edit(&request, form, &limits, &defaults, &err)) {
-        struct flux_spec spec = images_spec(&request, &defaults);
-        CLAIM(request.n >= 1 && request.n <= limits.max_n);
-        CLAIM(spec.n_prompts >= 1 && spec.prompts && spec.prompts[0]);
-        CLAIM((int64_t)spec.width_px * spec.height_px <= limits.max_pixels);
-    } else {
-        CLAIM(err.code != ERR_NONE && err.text[0]);
-    }
+    bool is_accepted = images_parse_edit(&request, form, &LIMITS, &DEFAULTS, &err);
+    check_verdict(&request, is_accepted, &err);
     images_request_free(&request);
 }
 
