@@ -14,8 +14,8 @@ void product_few_run(struct cuda *c, const struct cuda_product *p);
 
 /* --- the left operand -------------------------------------------------------------------------*/
 
-/* Where row m of x begins; in a convolution the picture, and y and x are its pixel under tap (0, 0),
- * which may lie outside. An absent row is one below any picture. */
+/* Where row m of x begins; in a convolution the picture, and y and x are its pixel under tap
+ * (0, 0), which may lie outside. An absent row is one below any picture. */
 struct row_place {
     int64_t offset;
     int y, x;

@@ -29,8 +29,8 @@ static void undo_average(uint8_t *row, const uint8_t *above, size_t size, size_t
         row[i] = (uint8_t)(row[i] + (row[i - step] + above[i]) / 2);
 }
 
-/* The neighbour nearest to left + above - corner; of equals left, then above. The same for all values
- * as comparing the three distances, but without a branch, since noise can't be predicted. */
+/* The neighbour nearest to left + above - corner; of equals left, then above. The same for all
+ * values as comparing the three distances, but without a branch, since noise can't be predicted. */
 static inline uint8_t predict_paeth(int left, int above, int corner)
 {
     int threshold = 3 * corner - (left + above);

@@ -93,8 +93,10 @@ static void many_rows_are_ordered_in_files(void **state)
     double *times = xcalloc(n, sizeof *times);
     struct schedule_window all = {0};
     struct schedule s = {0};
-    for (size_t i = 0; i < n; i++)
-        times[i] = (double)((i * 7919) % n / 2); /* pairs of one moment */
+    for (size_t i = 0; i < n; i++) {
+        size_t moment = (i * 7919) % n / 2; /* of two rows each */
+        times[i] = (double)moment;
+    }
     struct prompts p = make_rows(times, n);
     assert_true(schedule_make(&s, &p, &all, "f", "/tmp", NULL));
     assert_int_equal(s.n, n);

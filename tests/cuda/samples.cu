@@ -92,8 +92,8 @@ __global__ void __launch_bounds__(THREADS)
         for (int kk = 0; kk < TILE_K; kk += 16) {
             uint32_t fa[4], fw[4];
             ldmatrix_x4(fa, &tiles[step & 1][0][wm + lane % 16][kk + lane / 16 * 8]);
-            ldmatrix_x4(fw, &tiles[step & 1][1][wn + lane % 8 + lane / 16 * 8]
-                                  [kk + lane / 8 % 2 * 8]);
+            ldmatrix_x4(fw,
+                        &tiles[step & 1][1][wn + lane % 8 + lane / 16 * 8][kk + lane / 8 % 2 * 8]);
             mma_bf16(acc[0], fa, fw[0], fw[1]);
             mma_bf16(acc[1], fa, fw[2], fw[3]);
         }
@@ -103,12 +103,12 @@ __global__ void __launch_bounds__(THREADS)
     UNROLL
     for (int j = 0; j < 2; j++)
         UNROLL
-        for (int r = 0; r < 4; r++) {
-            const int row = m0 + wm + lane / 4 + r / 2 * 8;
-            const int col = n0 + wn + j * 8 + lane % 4 * 2 + r % 2;
-            if (row < m && col < n)
-                c[(size_t)row * n + col] = acc[j][r];
-        }
+    for (int r = 0; r < 4; r++) {
+        const int row = m0 + wm + lane / 4 + r / 2 * 8;
+        const int col = n0 + wn + j * 8 + lane % 4 * 2 + r % 2;
+        if (row < m && col < n)
+            c[(size_t)row * n + col] = acc[j][r];
+    }
 }
 
 /* --- 8-bit tensor-core shapes -----------------------------------------------------------------*/
@@ -199,7 +199,8 @@ __global__ void dynamic_kernel(float *y, int n)
         y[0] = words[n - 1];
 }
 
-/* out[lane + 32 j]: down by 3; up by 3; xor 5; from lane 2; each again in segments of 8; then votes. */
+/* out[lane + 32 j]: down by 3; up by 3; xor 5; from lane 2; each again in segments of 8; then
+ * votes. */
 __global__ void shuffles_kernel(int *out)
 {
     const int lane = (int)threadIdx.x;
@@ -271,9 +272,8 @@ void sample_sum(const float *x, int n, float *total, int plain_add, cudaStream_t
 cudaError_t sample_dynamic(float *y, int bytes, int set_attribute, cudaStream_t stream)
 {
     if (set_attribute) {
-        cudaError_t error =
-            cudaFuncSetAttribute((const void *)dynamic_kernel,
-                                 cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+        cudaError_t error = cudaFuncSetAttribute(
+            (const void *)dynamic_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
         if (error != cudaSuccess)
             return error;
     }
