@@ -1,46 +1,36 @@
 /* The transfers of one event loop. Sockets are watched by epoll and driven one by one, so that the
- * cost of a request does not grow with the number of connections. Due times come from a timer
- * descriptor, which is more precise than the library's milliseconds.
+ * cost of a request does not grow with the number of connections.
  *
- * A socket stays in epoll while its connection waits for the next request: the library takes it
- * out and puts it back each time, which would be two calls of the system for nothing. */
+ * HTTP/1.1 without TLS is spoken here, over connections that the library has opened and given away;
+ * the library does the rest, TLS and HTTP/2. */
 #include "client/http.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "client/answer_memory.h"
+#include "client/http_connection.h"
 #include "client/http_exchange.h"
+#include "client/http_head.h"
+#include "client/http_sockets.h"
 
-#define N_EVENTS 256
-
-/* A descriptor that the library has asked to watch. */
-struct watched {
-    bool is_ours;                /* one of our connections: its end is told by on_close */
-    bool is_added;               /* in epoll */
-    uint32_t events, has_events; /* wanted; set in epoll */
-};
+#define READ_BYTES ((size_t)128 << 10)
+/* A connection that has waited longer is looked at before it is used. */
+#define FRESH_NS NS_PER_MS
 
 struct http {
-    CURLM *multi;
+    struct sockets sockets;
     const struct request_target *target;
     struct http_options options;
-    int epoll, timer, wakeup;
-    int64_t library_ns;      /* when the library wants to be called; INT64_MAX: not */
-    int64_t timer_ns;        /* set in timer; INT64_MAX: off */
-    struct watched *watched; /* owned; by descriptor */
-    size_t n_watched;
-    struct exchange *idle;   /* list, owned: used again */
-    struct record *canceled; /* list: given up, to be returned by wait */
-    struct exchange_drops drops;
+    struct buf *heads;                 /* owned; by url: http_head_begin's, or empty */
+    struct connection_pool *pools;     /* owned; by url */
+    char *buffer;                      /* owned: READ_BYTES */
+    struct exchange *idle;             /* list, owned: used again */
+    struct record *ended, *last_ended; /* list: to be returned by wait */
+    struct exchange_queue queues[N_EXCHANGE_QUEUES];
     bool has_shared; /* an HTTP/2 connection without TLS was begun and nothing broke since */
 };
 
@@ -53,110 +43,7 @@ bool http_setup(struct error *err)
 
 void http_teardown(void) { curl_global_cleanup(); }
 
-/* ---- sockets -------------------------------------------------------------------------------- */
-
-static struct watched *watched_at(struct http *h, int fd)
-{
-    if ((size_t)fd >= h->n_watched) {
-        size_t n = 2 * (size_t)fd + 64;
-        h->watched = xrealloc(h->watched, n * sizeof *h->watched);
-        for (size_t i = h->n_watched; i < n; i++)
-            h->watched[i] = (struct watched){0};
-        h->n_watched = n;
-    }
-    return &h->watched[fd];
-}
-
-static void set_epoll(struct http *h, int fd, struct watched *w, uint32_t events)
-{
-    struct epoll_event event = {.events = events, .data.fd = fd};
-    if (w->is_added && w->has_events == events)
-        return;
-    epoll_ctl(h->epoll, w->is_added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
-    w->is_added = true;
-    w->has_events = events;
-}
-
-static void drop_epoll(struct http *h, int fd, struct watched *w)
-{
-    if (w->is_added)
-        epoll_ctl(h->epoll, EPOLL_CTL_DEL, fd, NULL);
-    w->is_added = false;
-}
-
-/* The library wants to know when the socket is ready for what; or no more. */
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *self, void *unused)
-{
-    (void)easy, (void)unused;
-    struct http *h = self;
-    struct watched *w = watched_at(h, fd);
-    w->events = (what == CURL_POLL_IN || what == CURL_POLL_INOUT ? EPOLLIN : 0u) |
-                (what == CURL_POLL_OUT || what == CURL_POLL_INOUT ? EPOLLOUT : 0u);
-    if (what != CURL_POLL_REMOVE)
-        set_epoll(h, fd, w, w->events);
-    else if (!w->is_ours)
-        drop_epoll(h, fd, w);
-    return 0;
-}
-
-static curl_socket_t on_open(void *self, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    (void)purpose;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd >= 0)
-        *watched_at(self, fd) = (struct watched){.is_ours = true};
-    return fd < 0 ? CURL_SOCKET_BAD : fd;
-}
-
-static int on_close(void *self, curl_socket_t fd)
-{
-    *watched_at(self, fd) = (struct watched){0}; /* the system takes it out of epoll */
-    return close(fd);
-}
-
-static int on_timer(CURLM *multi, long timeout_ms, void *self)
-{
-    (void)multi;
-    struct http *h = self;
-    h->library_ns = timeout_ms < 0 ? INT64_MAX : clock_now_ns() + timeout_ms * NS_PER_MS;
-    return 0;
-}
-
-/* Tell the library that something happened to a socket, or that its time has come. */
-static void drive(struct http *h, curl_socket_t fd, int what)
-{
-    int n_running;
-    if (fd == CURL_SOCKET_TIMEOUT)
-        h->library_ns = INT64_MAX; /* on_timer sets it anew */
-    curl_multi_socket_action(h->multi, fd, what, &n_running);
-}
-
-static void handle_event(struct http *h, const struct epoll_event *event)
-{
-    int fd = event->data.fd;
-    uint64_t count;
-    if (fd == h->timer || fd == h->wakeup) {
-        if (read(fd, &count, sizeof count) > 0 && fd == h->timer)
-            h->timer_ns = INT64_MAX;
-        return;
-    }
-    struct watched *w = watched_at(h, fd);
-    if (w->events == 0) /* a connection that waits was closed, or says something unasked */
-        drop_epoll(h, fd, w);
-    else
-        drive(h, fd,
-              (event->events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-                  (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                  (event->events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0));
-}
-
-/* ---- the transport -------------------------------------------------------------------------- */
-
-static int64_t now_ns(void *self)
-{
-    (void)self;
-    return clock_now_ns();
-}
+/* ---- exchanges ------------------------------------------------------------------------------ */
 
 static struct exchange *take_idle(struct http *h)
 {
@@ -165,11 +52,8 @@ static struct exchange *take_idle(struct http *h)
         h->idle = x->next;
         return x;
     }
-    x = exchange_new(h->target, &h->options, &h->drops);
-    curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    curl_easy_setopt(x->easy, CURLOPT_OPENSOCKETDATA, h);
-    curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    curl_easy_setopt(x->easy, CURLOPT_CLOSESOCKETDATA, h);
+    x = exchange_new(h->target, &h->options, h->queues);
+    sockets_set_easy(&h->sockets, x->easy);
     return x;
 }
 
@@ -186,90 +70,266 @@ static void set_version(struct http *h, struct exchange *x)
     h->has_shared = true;
 }
 
+/* ---- ends ----------------------------------------------------------------------------------- */
+
+/* The record has what it gets; wait returns it. */
+static void hand_out(struct http *h, struct exchange *x)
+{
+    struct record *r = x->record;
+    exchange_leave(x);
+    answer_same_end(r);
+    if (x->is_in_library)
+        curl_multi_remove_handle(h->sockets.multi, x->easy);
+    if (x->connection)
+        sockets_drop(&h->sockets, x->connection);
+    x->is_in_library = false;
+    x->connection = NULL;
+    x->record = NULL;
+    x->next = h->idle;
+    h->idle = x;
+    r->transport = NULL;
+    r->next = NULL;
+    *(h->ended ? &h->last_ended->next : &h->ended) = r;
+    h->last_ended = r;
+}
+
+static void end(struct http *h, struct exchange *x, enum transfer how, const char *why)
+{
+    exchange_end(x, how, why);
+    hand_out(h, x);
+}
+
+/* ---- requests that the library sends -------------------------------------------------------- */
+
+static void give_to_library(struct http *h, struct exchange *x)
+{
+    x->is_in_library = true;
+    curl_multi_add_handle(h->sockets.multi, x->easy);
+    sockets_drive(&h->sockets, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* ---- requests that are sent here ------------------------------------------------------------ */
+
+/* Keep it for the next request, if there may be one. */
+static void release_connection(struct http *h, struct exchange *x)
+{
+    struct connection *c = x->connection;
+    struct connection_pool *pool = &h->pools[c->url];
+    bool is_kept = h->options.is_pooled && connection_is_reusable(c);
+    x->connection = NULL;
+    c->record = NULL;
+    if (!is_kept) {
+        sockets_drop(&h->sockets, c);
+        return;
+    }
+    c->idle_since_ns = clock_now_ns();
+    connection_pool_add(pool, c);
+    if (pool->n > (size_t)h->options.max_connections) {
+        struct connection *oldest = pool->oldest;
+        connection_pool_remove(pool, oldest);
+        sockets_drop(&h->sockets, oldest);
+    }
+}
+
+static struct connection *find_connection(struct http *h, size_t url)
+{
+    struct connection *c;
+    while ((c = h->pools[url].newest)) {
+        connection_pool_remove(&h->pools[url], c);
+        if (clock_now_ns() - c->idle_since_ns < FRESH_NS || connection_is_alive(c))
+            return c;
+        sockets_drop(&h->sockets, c);
+    }
+    return NULL;
+}
+
+static void send_on(struct http *h, struct exchange *x)
+{
+    struct record *r = x->record;
+    bool is_sent = connection_send(x->connection);
+    sockets_watch(&h->sockets, x->connection, !is_sent);
+    if (is_sent && r->drop_after_ns > 0 && r->send_end_ns > 0)
+        exchange_enter(x, EXCHANGE_IS_DROPPED);
+}
+
+static void begin_request(struct http *h, struct exchange *x, struct connection *c)
+{
+    x->connection = c;
+    x->record->send_start_ns = clock_now_ns();
+    connection_begin(c, x->record, &x->head);
+    send_on(h, x);
+}
+
+/* The library has opened the connection of x: it becomes ours, and the library forgets it. */
+static void take_connection(struct http *h, struct exchange *x)
+{
+    struct connection *c = sockets_take(&h->sockets, x->easy, x->record->url);
+    x->is_in_library = false;
+    x->record->send_start_ns = clock_now_ns();
+    exchange_read_setup(x);
+    if (c)
+        begin_request(h, x, c);
+    else
+        end(h, x, TRANSFER_DISCONNECTED, NULL);
+}
+
+static bool is_redirect(const struct wire *answer)
+{
+    int s = answer->status;
+    return answer->location && (s == 301 || s == 302 || s == 303 || s == 307 || s == 308);
+}
+
+/* The answer sends us elsewhere, which is left to the library. */
+static void follow(struct http *h, struct exchange *x)
+{
+    struct record *r = x->record;
+    bool ok = exchange_set_redirect(x, &x->connection->answer);
+    release_connection(h, x);
+    buf_clear(&r->body);
+    r->bytes_received = r->n_chunks_received = 0;
+    r->first_ns = r->end_ns = 0;
+    if (ok)
+        give_to_library(h, x);
+    else
+        end(h, x, TRANSFER_FAILED, "the answer redirects to what is no address");
+}
+
+static void receive(struct http *h, struct connection *c)
+{
+    struct exchange *x = c->record->transport;
+    switch (connection_receive(c, h->buffer, READ_BYTES)) {
+    case CONNECTION_QUIET:
+        return;
+    case CONNECTION_ENDED:
+        if (is_redirect(&c->answer)) {
+            follow(h, x);
+            return;
+        }
+        release_connection(h, x);
+        end(h, x, TRANSFER_DONE, NULL);
+        return;
+    case CONNECTION_BROKE:
+        end(h, x, TRANSFER_DISCONNECTED, NULL);
+        return;
+    case CONNECTION_WRONG:
+        end(h, x, c->is_oversized ? TRANSFER_OVERSIZED : TRANSFER_FAILED, c->answer.why);
+        return;
+    }
+}
+
+static void handle_connection(void *self, struct connection *c, uint32_t events)
+{
+    struct http *h = self;
+    if (!c->record) { /* closed by the server, or it says something unasked */
+        connection_pool_remove(&h->pools[c->url], c);
+        sockets_drop(&h->sockets, c);
+        return;
+    }
+    if (events & EPOLLOUT)
+        send_on(h, c->record->transport);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        receive(h, c);
+}
+
+/* ---- the transport -------------------------------------------------------------------------- */
+
+static int64_t now_ns(void *self)
+{
+    (void)self;
+    return clock_now_ns();
+}
+
 static void start(void *self, struct record *r)
 {
     struct http *h = self;
     struct exchange *x = take_idle(h);
-    exchange_prepare(x, r);
-    if (h->target->connect.is_http2)
-        set_version(h, x);
+    const struct buf *head = &h->heads[r->url];
+    struct connection *c = NULL;
+    exchange_begin(x, r);
+    if (head->size > 0) {
+        buf_clear(&x->head);
+        buf_append(&x->head, head->data, head->size);
+        http_head_end(&x->head, h->target, r);
+    } else {
+        exchange_set_request(x);
+        if (h->target->connect.is_http2)
+            set_version(h, x);
+    }
     r->transport = x;
     r->start_ns = clock_now_ns();
-    curl_multi_add_handle(h->multi, x->easy);
-    drive(h, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void detach(struct http *h, struct exchange *x)
-{
-    exchange_forget_drop(x);
-    answer_same_end(x->record);
-    curl_multi_remove_handle(h->multi, x->easy);
-    x->record->transport = NULL;
-    x->record = NULL;
-    x->next = h->idle;
-    h->idle = x;
-}
-
-/* When the next exchange is to be hung up; INT64_MAX: none. */
-static int64_t next_drop_ns(const struct http *h)
-{
-    const struct exchange *x = h->drops.first;
-    return x ? x->record->send_end_ns + x->record->drop_after_ns : INT64_MAX;
-}
-
-/* Hang up one whose time has come, or NULL. Its connection is closed, as the server would see a
- * user leave. */
-static struct record *drop_due(struct http *h)
-{
-    if (!h->drops.first || next_drop_ns(h) > clock_now_ns())
-        return NULL;
-    struct exchange *x = h->drops.first;
-    struct record *r = x->record;
-    r->transfer = TRANSFER_DROPPED;
-    r->end_ns = clock_now_ns();
-    exchange_read_setup(x);
-    detach(h, x);
-    return r;
-}
-
-/* The next record that has ended already, or NULL. */
-static struct record *take_ended(struct http *h)
-{
-    if (h->canceled) {
-        struct record *r = h->canceled;
-        h->canceled = r->next;
-        r->next = NULL;
-        return r;
+    if (h->options.timeout_ms > 0)
+        exchange_enter(x, EXCHANGE_TIMES_OUT);
+    if (head->size > 0 && (c = find_connection(h, r->url))) {
+        begin_request(h, x, c);
+        r->is_reused = true;
+        r->blocked_ns = r->send_start_ns - r->start_ns;
+        return;
     }
+    if (head->size > 0)
+        exchange_set_connect(x);
+    give_to_library(h, x);
+}
+
+/* What the library has finished: connections, and requests that it has sent. */
+static void read_messages(struct http *h)
+{
     CURLMsg *message;
     int n_left;
-    while ((message = curl_multi_info_read(h->multi, &n_left))) {
+    while ((message = curl_multi_info_read(h->sockets.multi, &n_left))) {
         if (message->msg != CURLMSG_DONE)
             continue;
         CURLcode code = message->data.result;
         char *private = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
         struct exchange *x = (struct exchange *)(void *)private;
-        struct record *r = x->record;
-        exchange_finish(x, code);
         h->has_shared = h->has_shared && code == CURLE_OK;
-        detach(h, x);
-        return r;
+        if (code == CURLE_OK && x->is_connecting) {
+            take_connection(h, x);
+        } else {
+            exchange_finish(x, code);
+            hand_out(h, x);
+        }
     }
-    return drop_due(h);
 }
 
-static void set_timer(struct http *h, int64_t until_ns)
+/* When the first of a queue is to be ended; INT64_MAX: none. */
+static int64_t queue_ns(const struct http *h, enum exchange_queues which)
 {
-    struct itimerspec at = {0}; /* zero disarms */
-    if (h->timer_ns == until_ns)
-        return;
-    h->timer_ns = until_ns;
-    if (until_ns != INT64_MAX) {
-        at.it_value.tv_sec = (time_t)(until_ns / NS_PER_S);
-        at.it_value.tv_nsec = (long)(until_ns % NS_PER_S);
+    const struct exchange *x = h->queues[which].first;
+    if (!x)
+        return INT64_MAX;
+    return which == EXCHANGE_TIMES_OUT ? x->record->start_ns + h->options.timeout_ms * NS_PER_MS
+                                       : x->record->send_end_ns + x->record->drop_after_ns;
+}
+
+/* End those whose time has come. The connection is closed, as the server would see a user leave. */
+static void end_due(struct http *h)
+{
+    static const enum transfer HOW[] = {TRANSFER_TIMEOUT, TRANSFER_DROPPED};
+    static const char *const WHY[] = {"Timeout was reached", NULL};
+    for (enum exchange_queues q = 0; q < N_EXCHANGE_QUEUES; q++) {
+        while (h->queues[q].first && queue_ns(h, q) <= clock_now_ns()) {
+            struct exchange *x = h->queues[q].first;
+            if (x->is_in_library)
+                exchange_read_setup(x);
+            end(h, x, HOW[q], WHY[q]);
+        }
     }
-    timerfd_settime(h->timer, TFD_TIMER_ABSTIME, &at, NULL);
+}
+
+/* The next record that has ended already, or NULL. */
+static struct record *take_ended(struct http *h)
+{
+    if (!h->ended) {
+        read_messages(h);
+        end_due(h);
+    }
+    struct record *r = h->ended;
+    if (r) {
+        h->ended = r->next;
+        r->next = NULL;
+    }
+    return r;
 }
 
 static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -277,45 +337,24 @@ static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 static struct record *wait(void *self, int64_t until_ns)
 {
     struct http *h = self;
-    struct epoll_event events[N_EVENTS];
     struct record *r = take_ended(h);
     if (r || clock_now_ns() >= until_ns)
         return r;
-    until_ns = earlier(until_ns, earlier(h->library_ns, next_drop_ns(h)));
-    set_timer(h, until_ns);
-    int n = epoll_wait(h->epoll, events, N_EVENTS, -1);
-    for (int i = 0; i < n; i++)
-        handle_event(h, &events[i]);
-    if (h->library_ns <= clock_now_ns())
-        drive(h, CURL_SOCKET_TIMEOUT, 0);
+    for (enum exchange_queues q = 0; q < N_EXCHANGE_QUEUES; q++)
+        until_ns = earlier(until_ns, queue_ns(h, q));
+    sockets_wait(&h->sockets, until_ns, handle_connection, h);
     return take_ended(h);
 }
 
 static void cancel(void *self, struct record *r)
 {
-    struct http *h = self;
-    if (!r->transport)
-        return; /* has ended on its own and waits to be taken */
-    r->transfer = TRANSFER_CANCELED;
-    r->end_ns = clock_now_ns();
-    detach(h, r->transport);
-    r->next = h->canceled;
-    h->canceled = r;
+    if (r->transport) /* else it has ended on its own and waits to be taken */
+        end(self, r->transport, TRANSFER_CANCELED, NULL);
 }
 
-static void wake(void *self)
-{
-    uint64_t one = 1;
-    while (write(((struct http *)self)->wakeup, &one, sizeof one) < 0 && errno == EINTR) {}
-}
+static void wake(void *self) { sockets_wake(&((struct http *)self)->sockets); }
 
 /* ---- life ----------------------------------------------------------------------------------- */
-
-static bool watch(const struct http *h, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-    return fd >= 0 && epoll_ctl(h->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
-}
 
 bool http_open(struct http **out, const struct request_target *target,
                const struct http_options *options, struct error *err)
@@ -327,22 +366,17 @@ bool http_open(struct http **out, const struct request_target *target,
     struct http *h = xcalloc(1, sizeof *h);
     h->target = target;
     h->options = *options;
-    h->library_ns = h->timer_ns = INT64_MAX;
-    h->multi = curl_multi_init();
-    h->epoll = epoll_create1(EPOLL_CLOEXEC);
-    h->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    h->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!h->multi || !watch(h, h->timer) || !watch(h, h->wakeup)) {
+    if (!sockets_open(&h->sockets, options->max_connections)) {
         http_close(h);
         return fail(err, ERR_MEMORY, "can't set up the HTTP library");
     }
-    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, options->max_connections);
-    curl_multi_setopt(h->multi, CURLMOPT_PIPELINING,
+    curl_multi_setopt(h->sockets.multi, CURLMOPT_PIPELINING,
                       (long)(target->connect.is_http2 ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING));
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    h->heads = xcalloc(target->n_urls, sizeof *h->heads);
+    h->pools = xcalloc(target->n_urls, sizeof *h->pools);
+    h->buffer = xmalloc(READ_BYTES);
+    for (size_t i = 0; i < target->n_urls; i++)
+        http_head_begin(&h->heads[i], target, target->urls[i]);
     *out = h;
     return true;
 }
@@ -356,14 +390,18 @@ void http_close(struct http *h)
         h->idle = x->next;
         exchange_free(x);
     }
-    if (h->multi)
-        curl_multi_cleanup(h->multi); /* closes connections by on_close */
-    const int descriptors[] = {h->epoll, h->timer, h->wakeup};
-    for (size_t i = 0; i < sizeof descriptors / sizeof descriptors[0]; i++) {
-        if (descriptors[i] >= 0)
-            close(descriptors[i]);
+    for (size_t i = 0; h->pools && i < h->target->n_urls; i++) {
+        struct connection *c;
+        while ((c = h->pools[i].newest)) {
+            connection_pool_remove(&h->pools[i], c);
+            sockets_drop(&h->sockets, c);
+        }
+        buf_free(&h->heads[i]);
     }
-    free(h->watched);
+    sockets_close(&h->sockets);
+    free(h->heads);
+    free(h->pools);
+    free(h->buffer);
     free(h);
 }
 

@@ -78,3 +78,22 @@ void http_answer_line(struct record *r, const char *line, size_t size)
     else if (IS_NAMED("content-length"))
         r->expected_bytes = read_length(colon + 1, end);
 }
+
+bool http_answer_body(struct record *r, const char *data, size_t size)
+{
+    r->end_ns = clock_now_ns();
+    bool is_first = r->body.size == 0 && r->n_same == 0;
+    if (is_first)
+        r->first_ns = r->end_ns;
+    if (r->body.size + size > HTTP_MAX_BODY)
+        return false;
+    r->n_chunks_received++;
+    r->bytes_received += (int64_t)size;
+    bool is_good = r->memory && r->status >= 200 && r->status <= 299;
+    if (is_good && answer_same_bytes(r, data, size))
+        return true;
+    if (is_first) /* room at once: no growing while it arrives */
+        buf_reserve(&r->body, r->expected_bytes);
+    buf_append(&r->body, data, size);
+    return true;
+}

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
-#include "client/answer_memory.h"
 
 #define MAX_REDIRECTS 10L
 /* Read at once: pictures are large, and each reading costs a call; but the library allocates as
@@ -29,21 +29,6 @@ static int on_connected(void *self, char *remote_ip, char *local_ip, int remote_
     return CURL_PREREQFUNC_OK;
 }
 
-static void plan_drop(struct exchange *x)
-{
-    struct exchange_drops *d = x->drops;
-    if (x->will_drop)
-        return;
-    x->will_drop = true;
-    x->next_drop = NULL;
-    x->previous_drop = d->last;
-    if (d->last)
-        d->last->next_drop = x;
-    else
-        d->first = x;
-    d->last = x;
-}
-
 /* Called after each step of a transfer; n_sent grows when bytes of the body have left. */
 static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t n_sent)
 {
@@ -54,7 +39,7 @@ static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, cur
         x->record->n_chunks_sent++;
         x->n_sent = n_sent;
         if (x->record->drop_after_ns > 0 && (size_t)n_sent >= x->record->payload_bytes)
-            plan_drop(x);
+            exchange_enter(x, EXCHANGE_IS_DROPPED);
     }
     return 0;
 }
@@ -70,24 +55,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *self)
 {
     (void)one;
     struct exchange *x = self;
-    struct record *r = x->record;
-    r->end_ns = clock_now_ns();
-    bool is_first = r->body.size == 0 && r->n_same == 0;
-    if (is_first)
-        r->first_ns = r->end_ns;
-    if (r->body.size + size > HTTP_MAX_BODY) {
-        x->is_oversized = true;
-        return 0;
-    }
-    r->n_chunks_received++;
-    r->bytes_received += (int64_t)size;
-    bool is_good = r->memory && r->status >= 200 && r->status <= 299;
-    if (is_good && answer_same_bytes(r, data, size))
-        return size;
-    if (is_first) /* room at once: no growing while it arrives */
-        buf_reserve(&r->body, r->expected_bytes);
-    buf_append(&r->body, data, size);
-    return size;
+    x->is_oversized = !http_answer_body(x->record, data, size);
+    return x->is_oversized ? 0 : size;
 }
 
 /* ---- before --------------------------------------------------------------------------------- */
@@ -138,12 +107,19 @@ static void add_header(void *self, const char *name, const char *value)
     buf_append(&x->header_text, value, n_value + 1);
 }
 
+/* Nobody's password goes to a server that another one has named. */
+static void add_open_header(void *self, const char *name, const char *value)
+{
+    if (!request_header_is_secret(name) || strcasecmp(name, "X-Session-Affinity") == 0)
+        add_header(self, name, value);
+}
+
 /* The library's list of header lines in memory that is used again for each request. */
-static void set_headers(struct exchange *x)
+static void set_headers(struct exchange *x, bool is_same_server)
 {
     size_t n = 0;
     buf_clear(&x->header_text);
-    request_each_header(x->target, x->record, add_header, x);
+    request_each_header(x->target, x->record, is_same_server ? add_header : add_open_header, x);
     if (x->target->connect.says_close)
         add_header(x, "Connection", "close");
     buf_append(&x->header_text, "Expect:", sizeof "Expect:"); /* never wait for "100 Continue" */
@@ -159,21 +135,33 @@ static void set_headers(struct exchange *x)
     curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->headers);
 }
 
-/* The library parses an address at every transfer, unless it gets it in parts. */
-static void set_url(struct exchange *x, const char *url)
+/* The library parses an address at every transfer, unless it gets it in parts, which it takes
+ * over here. NULL: it is told by itself. */
+static void set_parsed(struct exchange *x, const char *url, CURLU *parsed)
 {
-    CURLU *parsed = curl_url();
-    CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME);
     x->url = url;
-    curl_easy_setopt(x->easy, CURLOPT_URL, url);
-    curl_easy_setopt(x->easy, CURLOPT_CURLU, code == CURLUE_OK ? parsed : NULL);
-    curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, ip_version(url));
+    curl_easy_setopt(x->easy, CURLOPT_CURLU, parsed);
     curl_url_cleanup(x->parsed);
     x->parsed = parsed;
 }
 
+static void set_url(struct exchange *x)
+{
+    const char *url = x->target->urls[x->record->url];
+    if (x->url == url)
+        return;
+    CURLU *parsed = curl_url();
+    if (curl_url_set(parsed, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
+        curl_url_cleanup(parsed);
+        parsed = NULL;
+    }
+    curl_easy_setopt(x->easy, CURLOPT_URL, url);
+    curl_easy_setopt(x->easy, CURLOPT_IPRESOLVE, ip_version(url));
+    set_parsed(x, url, parsed);
+}
+
 struct exchange *exchange_new(const struct request_target *target,
-                              const struct http_options *options, struct exchange_drops *drops)
+                              const struct http_options *options, struct exchange_queue *queues)
 {
     struct exchange *x = xcalloc(1, sizeof *x);
     CURL *easy = curl_easy_init();
@@ -181,12 +169,10 @@ struct exchange *exchange_new(const struct request_target *target,
         abort(); /* out of memory */
     x->easy = easy;
     x->target = target;
-    x->drops = drops;
+    x->queues = queues;
     x->n_received = INT64_MAX; /* not known: be ready for a large one */
-    exchange_set_common(easy, target->urls[0], &target->connect, options->timeout_ms);
-    set_url(x, target->urls[0]);
+    exchange_set_common(easy, target->urls[0], &target->connect, 0);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
@@ -196,10 +182,8 @@ struct exchange *exchange_new(const struct request_target *target,
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
-    if (!options->is_pooled) {
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    }
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)!options->is_pooled);
+    x->is_pooled = options->is_pooled;
     return x;
 }
 
@@ -207,6 +191,7 @@ void exchange_free(struct exchange *x)
 {
     curl_easy_cleanup(x->easy);
     curl_url_cleanup(x->parsed);
+    buf_free(&x->head);
     buf_free(&x->header_text);
     free(x->headers);
     free(x);
@@ -221,27 +206,95 @@ static void set_read_size(struct exchange *x)
     x->read_bytes = wanted;
 }
 
-void exchange_prepare(struct exchange *x, struct record *r)
+void exchange_begin(struct exchange *x, struct record *r)
 {
     x->record = r;
     x->n_sent = 0;
     x->is_oversized = x->is_broken = false;
-    if (x->url != x->target->urls[r->url])
-        set_url(x, x->target->urls[r->url]);
-    set_read_size(x);
-    set_headers(x);
-    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->payload_bytes);
-    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, r->payload); /* not copied */
 }
 
-void exchange_forget_drop(struct exchange *x)
+void exchange_set_connect(struct exchange *x)
 {
-    struct exchange_drops *d = x->drops;
-    if (!x->will_drop)
+    set_url(x);
+    curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, 0L); /* or it would be closed at once */
+    x->is_connecting = true;
+}
+
+void exchange_set_request(struct exchange *x)
+{
+    set_url(x);
+    set_read_size(x);
+    set_headers(x, true);
+    curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, 0L);
+    curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, (long)!x->is_pooled);
+    x->is_connecting = false;
+    curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
+    curl_easy_setopt(x->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->record->payload_bytes);
+    curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->record->payload); /* not copied */
+}
+
+static bool has_equal_part(CURLU *a, CURLU *b, CURLUPart what)
+{
+    char *of_a = NULL, *of_b = NULL;
+    curl_url_get(a, what, &of_a, CURLU_DEFAULT_PORT);
+    curl_url_get(b, what, &of_b, CURLU_DEFAULT_PORT);
+    bool is_equal = of_a && of_b && strcasecmp(of_a, of_b) == 0;
+    curl_free(of_a);
+    curl_free(of_b);
+    return is_equal;
+}
+
+/* What was asked for by POST is asked for by GET where the status says so or browsers do. */
+bool exchange_set_redirect(struct exchange *x, const struct wire *answer)
+{
+    CURLU *from = curl_url(), *to = curl_url();
+    const char *url = x->target->urls[x->record->url];
+    bool ok = curl_url_set(from, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_set(to, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_set(to, CURLUPART_URL, answer->location, 0) == CURLUE_OK;
+    if (ok) {
+        bool is_same = has_equal_part(from, to, CURLUPART_SCHEME) &&
+                       has_equal_part(from, to, CURLUPART_HOST) &&
+                       has_equal_part(from, to, CURLUPART_PORT);
+        exchange_set_request(x);
+        set_headers(x, is_same);
+        set_parsed(x, NULL, to);
+        curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS - 1);
+        if (answer->status <= 303)
+            curl_easy_setopt(x->easy, CURLOPT_HTTPGET, 1L);
+    }
+    curl_url_cleanup(from);
+    if (!ok)
+        curl_url_cleanup(to);
+    return ok;
+}
+
+/* ---- queues --------------------------------------------------------------------------------- */
+
+void exchange_enter(struct exchange *x, enum exchange_queues which)
+{
+    struct exchange_queue *q = &x->queues[which];
+    struct exchange_place *place = &x->places[which];
+    if (place->is_in)
         return;
-    *(x->previous_drop ? &x->previous_drop->next_drop : &d->first) = x->next_drop;
-    *(x->next_drop ? &x->next_drop->previous_drop : &d->last) = x->previous_drop;
-    x->will_drop = false;
+    *place = (struct exchange_place){.previous = q->last, .is_in = true};
+    *(q->last ? &q->last->places[which].next : &q->first) = x;
+    q->last = x;
+}
+
+void exchange_leave(struct exchange *x)
+{
+    for (size_t i = 0; i < N_EXCHANGE_QUEUES; i++) {
+        struct exchange_queue *q = &x->queues[i];
+        struct exchange_place *p = &x->places[i];
+        if (!p->is_in)
+            continue;
+        *(p->previous ? &p->previous->places[i].next : &q->first) = p->next;
+        *(p->next ? &p->next->places[i].previous : &q->last) = p->previous;
+        p->is_in = false;
+    }
 }
 
 /* ---- after ---------------------------------------------------------------------------------- */
@@ -296,23 +349,28 @@ void exchange_read_setup(struct exchange *x)
     }
 }
 
-void exchange_finish(struct exchange *x, CURLcode code)
+#define BROKEN_TEXT "the server closed the connection before its answer was complete"
+
+void exchange_end(struct exchange *x, enum transfer how, const char *why)
 {
     struct record *r = x->record;
-    long version = 0;
-    x->n_received = r->bytes_received;
-    curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
-    r->transfer = classify(code, x);
-    if (code == CURLE_OK && x->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0) {
-        r->transfer = TRANSFER_FAILED;
-        r->transfer_text = xstrdup("the server does not speak HTTP/2");
-    }
-    if (code != CURLE_OK || r->end_ns == 0)
+    r->transfer = how;
+    if (how != TRANSFER_DONE || r->end_ns == 0)
         r->end_ns = clock_now_ns();
-    if (code != CURLE_OK)
-        r->transfer_text = xstrdup(r->transfer == TRANSFER_DISCONNECTED
-                                       ? "the server closed the connection before its answer was "
-                                         "complete"
-                                       : curl_easy_strerror(code));
+    if (how == TRANSFER_DISCONNECTED)
+        why = BROKEN_TEXT;
+    r->transfer_text = why ? xstrdup(why) : NULL;
+    x->n_received = r->bytes_received;
+}
+
+void exchange_finish(struct exchange *x, CURLcode code)
+{
+    long version = 0;
+    curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
+    bool is_other = x->target->connect.is_http2 && version != CURL_HTTP_VERSION_2_0;
     exchange_read_setup(x);
+    if (code == CURLE_OK && is_other)
+        exchange_end(x, TRANSFER_FAILED, "the server does not speak HTTP/2");
+    else
+        exchange_end(x, classify(code, x), code == CURLE_OK ? NULL : curl_easy_strerror(code));
 }

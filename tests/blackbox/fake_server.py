@@ -45,20 +45,23 @@ def images(*files):
 
 class Answer:
     """What to do with one request. close cuts the connection: "before" an answer, in the "middle"
-    of the body, or None."""
+    of the body, "after" it without a word, or None. raw: the bytes of the whole answer in pieces
+    that are sent one by one, instead of everything else."""
 
     def __init__(self, body=None, status="200 OK", delay=0.0, kind="application/json", close=None,
-                 headers=()):
+                 headers=(), raw=None):
         self.body = images(PNG) if body is None else body
         self.status, self.delay, self.kind, self.close = status, delay, kind, close
-        self.headers = headers
+        self.headers, self.raw = headers, raw
 
 
 class Request:
     def __init__(self, head, body, arrived):
+        self.head = head
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.path, self.version = lines[0].split(" ")
-        self.headers = [tuple(line.split(": ", 1)) for line in lines[1:] if line]
+        self.headers = [(name, value.strip()) for name, _, value in
+                        (line.partition(":") for line in lines[1:] if line)]
         self.body, self.arrived = body, arrived
 
     def header(self, name):
@@ -176,6 +179,11 @@ class FakeServer:
     def _send(connection, answer):
         if answer.close == "before":
             return False
+        for piece in answer.raw or []:
+            connection.sendall(piece)
+            time.sleep(0.002)
+        if answer.raw:
+            return answer.close is None
         head = f"HTTP/1.1 {answer.status}\r\nContent-Type: {answer.kind}\r\n"
         head += f"Content-Length: {len(answer.body)}\r\n"
         head += "".join(f"{k}: {v}\r\n" for k, v in answer.headers) + "\r\n"
