@@ -9,65 +9,15 @@
 
 #include "client/sha256.h"
 
-#define N 624
-#define M 397
-
-/* ---- Mersenne Twister ----------------------------------------------------------------------- */
-
-static void seed_word(struct random *r, uint32_t seed)
+/* As Python seeds: with the 32-bit words of the number. */
+void random_init_seed(struct random *r, uint64_t seed)
 {
-    r->state[0] = seed;
-    for (uint32_t i = 1; i < N; i++)
-        r->state[i] = 1812433253u * (r->state[i - 1] ^ (r->state[i - 1] >> 30)) + i;
-    r->at = N;
+    const uint32_t words[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    mt19937_seed_words(&r->words, words, words[1] ? 2 : 1);
     r->spare_gauss = NAN;
 }
 
-/* The authors' init_by_array, which Python uses with the 32-bit words of the seed. */
-void random_init_seed(struct random *r, uint64_t seed)
-{
-    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
-    uint32_t n_key = key[1] ? 2 : 1, i = 1, j = 0;
-    uint32_t *s = r->state;
-    seed_word(r, 19650218u);
-    for (int k = 0; k < N; k++) {
-        s[i] = (s[i] ^ ((s[i - 1] ^ (s[i - 1] >> 30)) * 1664525u)) + key[j] + j;
-        if (++i == N) {
-            s[0] = s[N - 1];
-            i = 1;
-        }
-        j = (j + 1) % n_key;
-    }
-    for (int k = 0; k < N - 1; k++) {
-        s[i] = (s[i] ^ ((s[i - 1] ^ (s[i - 1] >> 30)) * 1566083941u)) - i;
-        if (++i == N) {
-            s[0] = s[N - 1];
-            i = 1;
-        }
-    }
-    s[0] = 0x80000000u;
-}
-
-static void refill(struct random *r)
-{
-    uint32_t *s = r->state;
-    for (int i = 0; i < N; i++) {
-        uint32_t y = (s[i] & 0x80000000u) | (s[(i + 1) % N] & 0x7fffffffu);
-        s[i] = s[(i + M) % N] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
-    }
-    r->at = 0;
-}
-
-uint32_t random_bits(struct random *r)
-{
-    if (r->at >= N)
-        refill(r);
-    uint32_t y = r->state[r->at++];
-    y ^= y >> 11;
-    y ^= (y << 7) & 0x9d2c5680u;
-    y ^= (y << 15) & 0xefc60000u;
-    return y ^ (y >> 18);
-}
+uint32_t random_bits(struct random *r) { return mt19937_next(&r->words); }
 
 double random_unit(struct random *r)
 {

@@ -1,16 +1,16 @@
 /* Reproducible random numbers that equal AIPerf's: each purpose has its own stream, a Mersenne
- * Twister (MT19937, Matsumoto and Nishimura 1998) seeded from --random-seed and the purpose's
+ * Twister seeded from --random-seed and the purpose's
  * name, and the distributions of Python's `random` module on top. The same seed therefore gives
  * the same arrival times and prompt lengths in both tools. */
 #pragma once
 
 #include <stdint.h>
 
+#include "base/mt19937.h"
 #include "client/record.h"
 
 struct random {
-    uint32_t state[624];
-    int at;
+    struct mt19937 words;
     double spare_gauss; /* the second value of a pair; NaN when there is none */
 };
 

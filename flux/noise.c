@@ -8,48 +8,25 @@
 
 #include "tensor/dtype.h"
 
-enum { MT_WORDS = 624, MT_SHIFT = 397, GROUP = 16 };
+#define GROUP 16
 
-/* --- Mersenne Twister -------------------------------------------------------------------------*/
+/* --- uniform numbers --------------------------------------------------------------------------*/
 
 void noise_seed(struct noise *n, uint64_t seed)
 {
-    *n = (struct noise){.next = MT_WORDS};
-    n->state[0] = (uint32_t)seed;
-    for (uint32_t i = 1; i < MT_WORDS; i++) {
-        uint32_t previous = n->state[i - 1];
-        n->state[i] = 1812433253u * (previous ^ (previous >> 30)) + i;
-    }
+    *n = (struct noise){0};
+    mt19937_seed(&n->words, (uint32_t)seed);
 }
 
-static void make_words(struct noise *n)
+float noise_uniform(struct noise *n)
 {
-    for (int i = 0; i < MT_WORDS; i++) {
-        uint32_t mixed = (n->state[i] & 0x80000000u) | (n->state[(i + 1) % MT_WORDS] & 0x7fffffffu);
-        n->state[i] = n->state[(i + MT_SHIFT) % MT_WORDS] ^ (mixed >> 1) ^
-                      ((mixed & 1u) != 0 ? 0x9908b0dfu : 0u);
-    }
-    n->next = 0;
+    return (float)(mt19937_next(&n->words) & 0xffffffu) * 0x1p-24f;
 }
-
-static uint32_t draw_word(struct noise *n)
-{
-    if (n->next == MT_WORDS) {
-        make_words(n);
-    }
-    uint32_t y = n->state[n->next++];
-    y ^= y >> 11;
-    y ^= (y << 7) & 0x9d2c5680u;
-    y ^= (y << 15) & 0xefc60000u;
-    return y ^ (y >> 18);
-}
-
-float noise_uniform(struct noise *n) { return (float)(draw_word(n) & 0xffffffu) * 0x1p-24f; }
 
 static double uniform_double(struct noise *n)
 {
-    uint64_t high = draw_word(n);
-    uint64_t word = high << 32 | draw_word(n);
+    uint64_t high = mt19937_next(&n->words);
+    uint64_t word = high << 32 | mt19937_next(&n->words);
     return (double)(word & ((UINT64_C(1) << 53) - 1)) * 0x1p-53;
 }
 

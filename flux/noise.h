@@ -1,6 +1,6 @@
 /* Gaussian noise that equals torch.randn of a CPU generator with the same seed, bit for bit in
  * f32, so that one seed gives one picture here and there.
- * Source: Matsumoto and Nishimura 1998 (MT19937); Box and Muller 1958; the float logarithm and
+ * Source: Box and Muller 1958; the float logarithm and
  * sine of the Cephes library, as vectorised in PyTorch's AVX2 path with fused multiply-adds. */
 #pragma once
 
@@ -8,10 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mt19937.h"
+
 /* One generator; draws continue where the last one ended. */
 struct noise {
-    uint32_t state[624];
-    int next;        /* index of the next word; 624: make new ones */
+    struct mt19937 words;
     bool has_cached; /* second value of the last pair drawn one by one */
     double cached;
 };
