@@ -1,6 +1,7 @@
 #include "client/display.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -75,9 +76,10 @@ static void draw_dashboard(struct display *d, const struct progress *p)
     terminal_size(&columns, &rows);
     live_read(d->live, &live);
     terminal_log(&log, rows);
+    char *url = request_url_shown(d->options->target.urls[0]);
     const struct dashboard dashboard = {
         .model = d->options->model,
-        .url = d->options->target.urls[0],
+        .url = url,
         .progress = *p,
         .rate_hz = recent_rate(d, p),
         .n_waiting = count_waiting(d, p),
@@ -87,6 +89,7 @@ static void draw_dashboard(struct display *d, const struct progress *p)
     };
     dashboard_print(&text, &dashboard, columns, rows);
     terminal_show(&text);
+    free(url);
     buf_free(&text);
     buf_free(&log);
 }

@@ -61,9 +61,13 @@ bool http_fetch(const char *url, const struct request_connect *connect,
     *status = (int)answered;
     curl_slist_free_all(list);
     curl_easy_cleanup(easy);
+    if (code == CURLE_OK)
+        return true;
+    char *shown = request_url_shown(url);
     if (code == CURLE_ABORTED_BY_CALLBACK)
-        return fail(err, ERR_CANCELED, "GET %s: given up", url);
-    if (code != CURLE_OK)
-        return fail(err, ERR_IO, "%s %s: %s", body ? "POST" : "GET", url, curl_easy_strerror(code));
-    return true;
+        fail(err, ERR_CANCELED, "GET %s: given up", shown);
+    else
+        fail(err, ERR_IO, "%s %s: %s", body ? "POST" : "GET", shown, curl_easy_strerror(code));
+    free(shown);
+    return false;
 }

@@ -99,6 +99,8 @@ static void read_field(struct wire *w, const char *line, size_t size)
         return; /* as browsers do, and libcurl */
     size_t n_name = (size_t)(colon - line), n = size - n_name - 1;
     const char *value = trim(colon + 1, &n);
+    while (n_name > 0 && is_space(line[n_name - 1]))
+        n_name--; /* not allowed, and not to be misread */
     if (is_named(line, n_name, "content-length"))
         read_length(w, value, n);
     else if (is_named(line, n_name, "transfer-encoding"))

@@ -27,25 +27,32 @@ struct kept {
     bool *is_mapped; /* of each chunk; else from malloc */
     size_t n_chunks, n_rows;
     struct text *texts[N_BUCKETS]; /* owned lists, by hash */
+    size_t n_texts;
 };
 
 /* ---- texts ---------------------------------------------------------------------------------- */
 
+/* Servers put numbers and whole pages into messages: long ones are cut between characters, and when
+ * there are many, further ones are not told apart. */
 static const char *share(struct kept *k, const char *text)
 {
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
     size_t n = 0;
     if (!text)
         return NULL;
-    for (; text[n]; n++)
+    for (; text[n] && (n < KEPT_MAX_TEXT || (text[n] & 0xc0) == 0x80); n++)
         hash = (hash ^ (unsigned char)text[n]) * UINT64_C(1099511628211);
     struct text **list = &k->texts[hash % N_BUCKETS];
     for (const struct text *t = *list; t; t = t->next) {
-        if (strcmp(t->text, text) == 0)
+        if (strncmp(t->text, text, n) == 0 && t->text[n] == '\0')
             return t->text;
     }
+    if (k->n_texts == KEPT_MAX_TEXTS)
+        return KEPT_OTHER_TEXT;
+    k->n_texts++;
     struct text *t = xmalloc(sizeof *t + n + 1);
-    memcpy(t->text, text, n + 1);
+    memcpy(t->text, text, n);
+    t->text[n] = '\0';
     t->next = *list;
     *list = t;
     return t->text;

@@ -9,6 +9,10 @@
 #include "client/record.h"
 
 #define KEPT_PASS 4096
+/* Of failures: bytes of a message, and different messages and types. */
+#define KEPT_MAX_TEXT 2000
+#define KEPT_MAX_TEXTS 200
+#define KEPT_OTHER_TEXT "another message (more than 200 different ones came)"
 
 struct kept;
 

@@ -1,4 +1,5 @@
 /* fluxperf: a load generator for image generation servers. */
+#include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,9 +155,17 @@ static void keep_memory(void)
     mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
 }
 
-int main(int argc, char **argv)
+/* What went to stdout must have arrived: a full disk behind `> junit.xml` is no success. */
+static int check_output(int code)
 {
-    keep_memory();
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    fprintf(stderr, "fluxperf: error: can't write to the standard output: %s\n", strerror(errno));
+    return 1;
+}
+
+static int run(int argc, char **argv)
+{
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "--version") == 0) {
         puts("fluxperf " FLUXBENCH_VERSION);
@@ -185,4 +194,10 @@ int main(int argc, char **argv)
         fputs("fluxperf: error: no command given\n", stderr);
     fputs("fluxperf: fluxperf --help lists the commands\n", stderr);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    keep_memory();
+    return check_output(run(argc, argv));
 }

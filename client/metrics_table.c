@@ -362,6 +362,15 @@ static bool megapixel_throughput(const struct metrics_input *in, struct stats *s
     return per_window(in, s, pixels / 1e6);
 }
 
+/* Bodies of all answers, those of failed requests included. */
+static bool byte_throughput(const struct metrics_input *in, struct stats *s)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < in->n_records; i++)
+        bytes += (double)metrics_record(in, i)->bytes_received;
+    return per_window(in, s, bytes / 1e6);
+}
+
 /* Denoising steps of all answers that tell them. */
 static bool step_throughput(const struct metrics_input *in, struct stats *s)
 {
@@ -415,6 +424,7 @@ const struct metric METRICS[] = {
     SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),
     SCALAR("image_throughput", "Image Throughput", "images/sec", TABLE_IMAGES, image_throughput),
     SCALAR("megapixel_throughput", "Megapixel Throughput", "MP/sec", TABLE_IMAGES, megapixel_throughput),
+    SCALAR("response_byte_throughput", "Response Byte Throughput", "MB/sec", TABLE_IMAGES, byte_throughput),
     {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_latency, NULL},
     {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_size, NULL},
     {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_returned, NULL},

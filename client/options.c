@@ -364,9 +364,13 @@ static bool make_target(struct options *o, struct error *err)
         if (!request_add_header(&o->target.extra, o->headers.items[i], err))
             return false;
     }
+    if (o->kind->takes_images && request_has_header(&o->target.extra, "Content-Type"))
+        return fail_option(err, "--header", "Content-Type: the client sets it by the body");
     if (o->api_key) {
         if (strpbrk(o->api_key, "\r\n"))
             return fail_option(err, "--api-key", "has a line break");
+        if (request_has_header(&o->target.extra, "Authorization"))
+            return fail_option(err, "--api-key", "and --header Authorization exclude each other");
         char *value = xasprintf("Bearer %s", o->api_key);
         request_push_header(&o->target.extra, "Authorization", value);
         free(value);
@@ -415,6 +419,23 @@ static bool is_plain_number(const char *text)
     return *text && !*end && strspn(text, "+-.0123456789eE") == strlen(text);
 }
 
+/* One, or several with commas or blanks between. */
+static void print_addresses(struct buf *out, const char *value)
+{
+    buf_puts(out, " '");
+    while (*value) {
+        size_t n = strcspn(value, ", ");
+        char *address = xstrndup(value, n), *shown = request_url_shown(address);
+        buf_puts(out, shown ? shown : "");
+        free(address);
+        free(shown);
+        value += n;
+        if (*value)
+            buf_putc(out, *value++);
+    }
+    buf_putc(out, '\'');
+}
+
 static void print_value(struct buf *out, const struct option *row, const char *value)
 {
     bool is_secret = strcmp(row->name, "--api-key") == 0;
@@ -428,8 +449,12 @@ static void print_value(struct buf *out, const struct option *row, const char *v
         (row->type == ARG_INT || row->type == ARG_DOUBLE || is_grace) && is_plain_number(value);
     if (is_number)
         buf_printf(out, " %s", value);
+    else if (is_secret)
+        buf_puts(out, " '<redacted>'");
+    else if (strcmp(row->name, "--url") == 0 || strstr(value, "://"))
+        print_addresses(out, value);
     else
-        buf_printf(out, " '%s'", is_secret ? "<redacted>" : value);
+        buf_printf(out, " '%s'", value);
 }
 
 void options_print_command(struct buf *out, int argc, char **argv, int first)

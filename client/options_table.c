@@ -34,6 +34,7 @@ const struct option OPTIONS[] = {
      .help = "1.1 (default) or 2: requests share a connection; without https the server must expect it"},
     {"--workers-max", "--max-workers", "N", ARG_INT, AT(n_workers), 1, WORKERS_MAX,
      .help = "event loops that send, each a thread; at most one a slot; default 1"},
+    {"--workers", NULL, "N", ARG_INT, AT(n_workers), 1, WORKERS_MAX, .help = "the same as --workers-max"},
     {"--no-calibration", NULL, NULL, ARG_FLAG, AT(no_calibration),
      .help = "do not measure the client itself before the run"},
     {"--tls-ca-file", NULL, "PATH", ARG_STRING, AT(tls_ca_file),

@@ -82,9 +82,11 @@ int profile_end_judge(const struct report *report)
         fprintf(stderr, "fluxperf: %.0f requests were canceled on purpose\n", dropped->stats.avg);
     if (last->load.n_unsent > 0)
         fprintf(stderr,
-                "fluxperf: %" PRId64 " requests were due but could not be sent before the end: all "
-                "slots were taken\n",
-                last->load.n_unsent);
+                "fluxperf: %" PRId64
+                " requests were due but could not be sent before the end: %s\n",
+                last->load.n_unsent,
+                report->options->user_rate_hz > 0 ? "their users still waited for an answer"
+                                                  : "all slots were taken");
     if (last->load.n_held > 0)
         fprintf(
             stderr,

@@ -91,6 +91,8 @@ static void put_metadata(struct buf *out, const struct record *r, const struct r
     put_bool(out, "was_cancelled", is_ours);
     if (is_ours)
         put_time(out, "cancellation_time_ns", r->end_ns, c);
+    if (r->status > 0)
+        put_int(out, "http_status", r->status);
     put_bool(out, "context_overflow_skip", false);
     put_int(out, "agent_depth", 0);
     put_string(out, "root_correlation_id", record_correlation(r));

@@ -26,12 +26,19 @@ static void put_double(struct json *o, const char *key, double value)
     json_set(o, key, isinf(value) ? json_new_string("inf") : json_new_double(value));
 }
 
+static void push_address(struct json *list, const char *url)
+{
+    char *shown = request_url_shown(url);
+    json_push(list, json_new_string(shown));
+    free(shown);
+}
+
 static struct json *endpoint_of(const struct options *o)
 {
     static const char *const REUSE[] = {"pooled", "never", "sticky-user-sessions"};
     struct json *endpoint = json_new_object(), *urls = json_new_array();
     for (size_t i = 0; i < o->urls.n_items; i++)
-        json_push(urls, json_new_string(o->urls.items[i]));
+        push_address(urls, o->urls.items[i]);
     if (o->urls.n_items == 0)
         json_push(urls, json_new_string("http://localhost:8000"));
     json_set(endpoint, "urls", urls);
@@ -253,7 +260,7 @@ static void put_sources(struct json *to, bool is_enabled, const struct arg_list 
         return;
     struct json *list = json_new_array();
     for (size_t i = 0; i < urls->n_items; i++)
-        json_push(list, json_new_string(urls->items[i]));
+        push_address(list, urls->items[i]);
     json_set(to, "urls", list);
 }
 

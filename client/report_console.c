@@ -96,6 +96,8 @@ static char *wrap(const char *text, size_t width)
     return out.data ? out.data : xstrdup("");
 }
 
+#define MAX_FAILURES 20 /* kinds shown */
+
 static void put_failures(struct buf *out, const struct report_phase *p)
 {
     static const char *const HEADS[] = {"Code", "Type", "Message", "Count"};
@@ -108,7 +110,7 @@ static void put_failures(struct buf *out, const struct report_phase *p)
         size_t n = strlen(p->failures[i].first->error.type);
         n_type = n > n_type && n < MAX_WIDTH / 2 ? n : n_type;
     }
-    for (size_t i = 0; i < p->n_failures; i++) {
+    for (size_t i = 0; i < p->n_failures && i < MAX_FAILURES; i++) {
         const struct record_error *e = &p->failures[i].first->error;
         char **cells = xcalloc(4, sizeof *cells);
         cells[0] = e->code ? xasprintf("%d", e->code) : xstrdup("N/A");
@@ -119,6 +121,9 @@ static void put_failures(struct buf *out, const struct report_phase *p)
     }
     table_print(out, &t);
     table_free(&t);
+    if (p->n_failures > MAX_FAILURES)
+        buf_printf(out, "%zu more kinds of failures are in the JSON export\n",
+                   p->n_failures - MAX_FAILURES);
 }
 
 void report_console(struct buf *out, const struct report *r)

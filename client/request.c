@@ -6,6 +6,8 @@
 
 #include "base/json.h"
 
+#define REDACTED "<redacted>"
+
 void request_headers_free(struct request_headers *h)
 {
     for (size_t i = 0; i < h->n_items; i++) {
@@ -33,6 +35,25 @@ static bool ends_with(const struct buf *b, const char *tail)
     return b->size >= n && memcmp(b->data + b->size - n, tail, n) == 0;
 }
 
+/* Behind the host, with or without brackets, stands nothing or a port. */
+static bool has_good_port(const char *host)
+{
+    size_t n = strcspn(host, "/?#");
+    const char *at = memrchr(host, '@', n), *end = host + n;
+    const char *from = at ? at + 1 : host;
+    const char *close = *from == '[' ? memchr(from, ']', (size_t)(end - from)) : NULL;
+    const char *colon = memchr(close ? close : from, ':', (size_t)(end - (close ? close : from)));
+    if ((*from == '[' && !close) || (close && close + 1 != end && close[1] != ':'))
+        return false;
+    long port = 0;
+    for (const char *p = colon ? colon + 1 : end; p < end && port < 100000; p++) {
+        if (*p < '0' || *p > '9')
+            return false;
+        port = port * 10 + (*p - '0');
+    }
+    return !colon || colon + 1 == end || (port >= 1 && port <= 65535);
+}
+
 bool request_url(struct buf *out, const char *base, const char *path, struct error *err)
 {
     const char *scheme_end = strstr(base, "://");
@@ -41,6 +62,11 @@ bool request_url(struct buf *out, const char *base, const char *path, struct err
     if (!is_web)
         return fail_field(err, "--url", "--url is '%s': must start with http:// or https://", base);
     const char *host = scheme_end ? scheme_end + 3 : base;
+    if (!has_good_port(host))
+        return fail_field(err, "--url",
+                          "--url is '%s': the port must be 1 to 65535, and an IPv6 "
+                          "address in brackets",
+                          base);
     if (strcspn(host, "/?#") == 0 || *host == ':' || strpbrk(base, " \t\r\n"))
         return fail_field(err, "--url", "--url is '%s': must be like http://localhost:30000", base);
 
@@ -88,6 +114,8 @@ static bool check_header(const char *name, const char *value, struct error *err)
                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     if (!*name || name[strspn(name, TOKEN)])
         return fail_field(err, "--header", "--header: '%s' is no header name", name);
+    if (strcasecmp(name, "Content-Length") == 0 || strcasecmp(name, "Transfer-Encoding") == 0)
+        return fail_field(err, "--header", "--header %s: the client sets it by the body", name);
     for (const char *p = value; *p; p++) {
         if ((unsigned char)*p < 0x20 && *p != '\t')
             return fail_field(err, "--header", "--header %s: the value has a control character",
@@ -165,17 +193,33 @@ bool request_add_header(struct request_headers *h, const char *text, struct erro
     return true;
 }
 
+bool request_has_header(const struct request_headers *h, const char *name)
+{
+    size_t i = 0;
+    while (i < h->n_items && strcasecmp(h->items[i].name, name) != 0)
+        i++;
+    return i < h->n_items;
+}
+
+#define N_IN_FRONT 3 /* of our own fields before the user's */
+
 void request_each_header(const struct request_target *target, const struct record *r,
                          request_header_fn put, void *self)
 {
-    put(self, "User-Agent", REQUEST_USER_AGENT);
-    put(self, "X-Request-ID", r->request_id);
-    put(self, "X-Correlation-ID", record_correlation(r));
-    for (size_t i = 0; i < target->extra.n_items; i++)
-        put(self, target->extra.items[i].name, target->extra.items[i].value);
-    put(self, "Accept", "application/json");
-    put(self, "Content-Type", r->payload_type ? r->payload_type : "application/json");
-    put(self, "X-Session-Affinity", record_correlation(r));
+    const struct request_header ours[] = {
+        {"User-Agent", REQUEST_USER_AGENT},
+        {"X-Request-ID", (char *)r->request_id},
+        {"X-Correlation-ID", (char *)record_correlation(r)},
+        {"Accept", "application/json"},
+        {"Content-Type", (char *)(r->payload_type ? r->payload_type : "application/json")},
+        {"X-Session-Affinity", (char *)record_correlation(r)},
+    };
+    for (size_t k = 0; k < sizeof ours / sizeof ours[0]; k++) {
+        for (size_t i = 0; k == N_IN_FRONT && i < target->extra.n_items; i++)
+            put(self, target->extra.items[i].name, target->extra.items[i].value);
+        if (!request_has_header(&target->extra, ours[k].name))
+            put(self, ours[k].name, ours[k].value);
+    }
 }
 
 static void push_header(void *self, const char *name, const char *value)
@@ -191,13 +235,53 @@ void request_make_headers(struct request_headers *out, const struct request_targ
 
 bool request_header_is_secret(const char *name)
 {
-    static const char *const PARTS[] = {"auth",       "cookie",  "token",     "secret",  "password",
-                                        "credential", "session", "signature", "api-key", "apikey"};
+    static const char *const PARTS[] = {"auth",     "cookie",     "token",   "secret",
+                                        "password", "credential", "session", "signature",
+                                        "-key",     "_key",       "apikey",  "passwd"};
     for (size_t i = 0; i < sizeof PARTS / sizeof PARTS[0]; i++) {
         if (strcasestr(name, PARTS[i]))
             return true;
     }
     return false;
+}
+
+static void put_shown_query(struct buf *out, const char *query)
+{
+    while (*query) {
+        size_t n = strcspn(query, "&#"), n_name = strcspn(query, "=&#");
+        char *name = xstrndup(query, n_name);
+        bool is_secret = n_name < n && (request_header_is_secret(name) ||
+                                        !strcasecmp(name, "key") || !strcasecmp(name, "sig"));
+        buf_append(out, query, is_secret ? n_name + 1 : n);
+        if (is_secret)
+            buf_puts(out, REDACTED);
+        free(name);
+        query += n;
+        if (*query)
+            buf_putc(out, *query++);
+    }
+}
+
+char *request_url_shown(const char *url)
+{
+    struct buf out = {0};
+    const char *scheme_end = strstr(url, "://");
+    const char *host = scheme_end ? scheme_end + 3 : url;
+    size_t n = strcspn(host, "/?#");
+    buf_append(&out, url, (size_t)(host - url));
+    for (size_t at = n; at > 0; at--) {
+        if (host[at - 1] != '@')
+            continue;
+        buf_puts(&out, REDACTED "@");
+        host += at;
+        break;
+    }
+    n = strcspn(host, "?");
+    buf_append(&out, host, n);
+    if (host[n])
+        buf_putc(&out, '?');
+    put_shown_query(&out, host[n] ? host + n + 1 : "");
+    return out.data ? out.data : xstrdup("");
 }
 
 /* ---- body ----------------------------------------------------------------------------------- */

@@ -54,9 +54,10 @@ void request_base(struct buf *out, const char *url);
  * strings. A piece without colon belongs to the value before it. */
 bool request_add_header(struct request_headers *h, const char *text, struct error *err);
 void request_push_header(struct request_headers *h, const char *name, const char *value);
+bool request_has_header(const struct request_headers *h, const char *name);
 
-/* Hand the headers of one request to put in wire order, without Host and Content-Length, which the
- * HTTP library adds in front and behind. */
+/* Hand the headers of one request to put in wire order, without Host and Content-Length, which are
+ * added in front and behind. The user's stand in place of ours of the same name. */
 typedef void (*request_header_fn)(void *self, const char *name, const char *value);
 void request_each_header(const struct request_target *target, const struct record *r,
                          request_header_fn put, void *self);
@@ -71,3 +72,6 @@ void request_body(struct buf *out, const char *prompt, const char *model,
 /* True when a header's value must not be written to files: authorization, cookies, tokens, and
  * (as in AIPerf) every name that contains "session". */
 bool request_header_is_secret(const char *name);
+/* An address as it may be shown: without a user's name and password, and without the values of
+ * query fields that are as secret. To be freed. */
+char *request_url_shown(const char *url);

@@ -146,7 +146,9 @@ void self_load_fill(struct self_load *out, struct timeline *t, const struct repo
         out->memory_mib = memory.stats.max / 0x1p20;
     out->n_cores = count_cores();
     out->held_s = clock_seconds(phase->load.held_ns);
-    bool waits_by_design = o->request_rate_hz > 0 && o->concurrency > 0;
+    /* a request whose slot or user is busy waits for the server, not for us */
+    bool waits_by_design = o->user_rate_hz > 0 ||
+                           (o->concurrency > 0 && (o->request_rate_hz > 0 || o->is_fixed_schedule));
     out->start_lag_p99_ms = waits_by_design ? NAN : start_lag_p99(phase);
     judge(out, clock_seconds(to_ns - from_ns));
 }

@@ -41,15 +41,15 @@ static struct telemetry_source *add(struct telemetry *t, enum telemetry_kind kin
                                     bool is_asked_for)
 {
     for (size_t i = 0; i < t->n_sources; i++) {
-        if (strcmp(t->sources[i].url, url) == 0) {
+        if (strcmp(t->sources[i].address, url) == 0) {
             t->sources[i].is_asked_for = t->sources[i].is_asked_for || is_asked_for;
             free(url);
             return &t->sources[i];
         }
     }
     t->sources = xrealloc(t->sources, (t->n_sources + 1) * sizeof *t->sources);
-    t->sources[t->n_sources] =
-        (struct telemetry_source){.kind = kind, .url = url, .is_asked_for = is_asked_for};
+    t->sources[t->n_sources] = (struct telemetry_source){
+        .kind = kind, .address = url, .url = request_url_shown(url), .is_asked_for = is_asked_for};
     return &t->sources[t->n_sources++];
 }
 
@@ -141,7 +141,7 @@ static bool fetch(struct telemetry *t, struct telemetry_source *s, struct buf *t
 {
     int status = 0;
     const struct request_target *target = t->thread->target;
-    if (!http_fetch(s->url, s->is_under_load ? &target->connect : &t->thread->plain,
+    if (!http_fetch(s->address, s->is_under_load ? &target->connect : &t->thread->plain,
                     s->is_under_load ? &target->extra : &t->thread->no_headers, NULL, TIMEOUT_MS,
                     &t->thread->cancel, text, &status, err))
         return false;
@@ -355,6 +355,7 @@ void telemetry_close(struct telemetry *t)
         return;
     telemetry_stop(t);
     for (size_t i = 0; i < t->n_sources; i++) {
+        free(t->sources[i].address);
         free(t->sources[i].url);
         timeline_free(&t->sources[i].values);
         gpus_free(&t->sources[i].gpus);

@@ -14,7 +14,9 @@ enum telemetry_kind { TELEMETRY_SERVER, TELEMETRY_DCGM, TELEMETRY_NVML };
 
 struct telemetry_source {
     enum telemetry_kind kind;
-    char *url;              /* owned; "pynvml://localhost" for NVML, as AIPerf calls it */
+    char *address; /* owned: what is asked; may hold a password */
+    char *url; /* owned: the same as it may be shown; "pynvml://localhost" for NVML, as AIPerf calls
+                  it */
     bool is_asked_for;      /* by an option: its absence is worth a warning */
     bool is_under_load;     /* a server of --url */
     struct timeline values; /* of a server */

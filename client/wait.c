@@ -95,8 +95,10 @@ static bool check_inference(const struct options *o, const atomic_bool *stop, in
     request_make_headers(&headers, &o->target, &r);
     ok = ok && http_fetch(o->target.urls[0], &o->target.connect, &headers, &body, timeout_ms, stop,
                           &answer, &status, err);
+    char *shown = request_url_shown(o->target.urls[0]);
     if (ok && (status < 200 || status > 299))
-        ok = fail(err, ERR_BUSY, "POST %s: status %d", o->target.urls[0], status);
+        ok = fail(err, ERR_BUSY, "POST %s: status %d", shown, status);
+    free(shown);
     free(type);
     request_headers_free(&headers);
     buf_free(&body);

@@ -12,7 +12,7 @@ ONLY_AIPERF = {"telemetry_data"}
 ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput", "image_latency",
              "image_file_size", "num_images_returned", "num_images_decoded", "response_time",
              "service_time", "send_lag", "late_request_count", "unsent_request_count",
-             "percentile_intervals", "megapixel_throughput", "server_queue_time",
+             "percentile_intervals", "megapixel_throughput", "response_byte_throughput", "server_queue_time",
              "server_text_encoding_time", "server_denoising_time", "server_vae_time",
              "server_image_coding_time", "server_other_time", "server_total_time",
              "unexplained_time", "denoising_step_time", "denoising_step_throughput",

@@ -169,8 +169,12 @@ def test_connections_are_used_again_or_not(tmp_path, strategy, n):
 
 def test_secrets_are_sent_and_in_no_file(tmp_path):
     secrets = ["key-4711", "Basic b64", "tok-0815", "cookie-1"]
+    secrets += ["user-0", "pass-0", "query-7", "subscription-8"]
     with FakeServer() as server:
-        run = profile(server.url, tmp_path, "--api-key", secrets[0], "--header",
+        url = server.url.replace("://", "://user-0:pass-0@") + "?api_key=query-7"
+        run = profile(url, tmp_path, "--api-key", secrets[0], "--header",
+                      "Ocp-Apim-Subscription-Key:subscription-8", "--server-metrics",
+                      f"http://user-0:pass-0@127.0.0.1:{server.port}", "--header",
                       f"Proxy-Authorization:{secrets[1]}", "--header", f"X-My-Token:{secrets[2]}",
                       "--header", '{"Cookie":"%s","X-Plain":"seen"}' % secrets[3],
                       "--export-level", "raw", "--export-chrome-trace", "--request-count", "2",

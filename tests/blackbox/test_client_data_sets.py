@@ -69,6 +69,7 @@ def test_an_empty_session_is_named_by_us(tmp_path):
 def test_lag_is_that_beyond_the_least_late_request(tmp_path):
     with FakeServer(lambda i, r: Answer(delay=0.2)) as server:
         run = run_rows(server.url, tmp_path, ROWS, "--fixed-schedule", "--concurrency", "1")
+        assert "bottleneck" not in run.err # the server is
     assert run.code == 0 and server.most_in_flight == 1
     late = sorted((line["metadata"]["request_start_ns"] - line["metadata"]["credit_issued_ns"])
                   / 1e6 for line in run.lines())

@@ -42,6 +42,9 @@ def test_bad_answer_is_an_error_of_its_kind(tmp_path, name):
     assert "1 of 3 profiling requests failed" in run.err and kind in run.err
     summary, lines = run.json(), run.lines()
     assert ["error" in line for line in lines] == [False, True, False]
+    status = None if answer.close else int(answer.status[:3])
+    assert [line["metadata"].get("http_status") for line in lines] == \
+        [200, 200 if answer.close == "middle" else status, 200]
     error = lines[1]["error"]
     assert error.get("code") == code and error["type"] == kind and message in error["message"]
     assert lines[1]["metrics"] == {"error_isl": {"value": 6, "unit": "tokens"}}

@@ -34,6 +34,14 @@ def count(command, n):
     return ["--num-prompts" if command == "determinism" else "--request-count", str(n)]
 
 
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["calibrate", "--requests", "100"]])
+def test_output_that_can_not_be_written_is_no_success(tmp_path, args):
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([os.path.abspath(FLUXPERF), *args], cwd=tmp_path, stdout=full,
+                             stderr=subprocess.PIPE, text=True, timeout=120)
+    assert run.returncode == 1 and "can't write to the standard output" in run.stderr
+
+
 def fluxperf_with_small_disk(*args, cwd, file_bytes):
     """Files can't grow beyond file_bytes: a write fails as on a full disk."""
     def limit():

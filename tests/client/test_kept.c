@@ -189,10 +189,38 @@ static void bytes_that_arrive_are_compared(void **state)
     answer_memory_close(m);
 }
 
+static void failures_are_told_apart_up_to_a_number(void **state)
+{
+    (void)state;
+    struct kept *k = kept_open(NULL);
+    static char text[3 * KEPT_MAX_TEXT];
+    for (int i = 0; i < 2 * KEPT_MAX_TEXTS; i++) {
+        snprintf(text, sizeof text, "request %d", i);
+        const struct record r = {.error = {500, "Internal Server Error", text}};
+        kept_add(k, &r);
+    }
+    assert_string_equal(kept_at(k, 0)->error.message, "request 0");
+    assert_string_equal(kept_at(k, 2 * KEPT_MAX_TEXTS - 1)->error.message, KEPT_OTHER_TEXT);
+    assert_string_equal(kept_at(k, 2 * KEPT_MAX_TEXTS - 1)->error.type, "Internal Server Error");
+    kept_close(k);
+
+    k = kept_open(NULL);
+    for (size_t i = 0; i + 3 < sizeof text; i += 3)
+        memcpy(text + i, "\xe2\x82\xac", 4); /* the euro sign */
+    const struct record r = {.error = {500, "Busy", text}};
+    kept_add(k, &r);
+    kept_add(k, &r);
+    const char *message = kept_at(k, 0)->error.message;
+    assert_int_equal(strlen(message), (KEPT_MAX_TEXT + 2) / 3 * 3);
+    assert_ptr_equal(kept_at(k, 1)->error.message, message);
+    kept_close(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_outlive_trimming),
+        cmocka_unit_test(failures_are_told_apart_up_to_a_number),
         cmocka_unit_test(without_a_directory_they_lie_in_memory),
         cmocka_unit_test(only_an_equal_answer_is_recalled),
         cmocka_unit_test(the_oldest_answers_are_forgotten),

@@ -94,6 +94,11 @@ static void server_stages_leave_an_unexplained_rest(void **state)
     assert_null(metrics_get(m, "server_total_time")); /* not told */
     assert_null(metrics_get(m, "denoising_step_throughput"));
     near(get(&f, "megapixel_throughput")->avg, 3 * 64 / 1e6); /* 8x8 each */
+    int64_t bytes = 0;
+    for (size_t i = 0; i < f.report.phases[0].n_records; i++)
+        bytes += f.report.phases[0].records[i]->bytes_received;
+    assert_true(bytes >= 3 * 2000);
+    near(get(&f, "response_byte_throughput")->avg, (double)bytes / 1e6);
     struct stages stages = {
         .ms = {1, 2, 60, NAN, 4, 5, 72}, .n_steps = 4, .inference_s = 0.07, .peak_memory_mib = 100};
     f.records[0].stages = f.records[1].stages = &stages;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 static void check_url(const char *base, const char *endpoint, const char *want)
@@ -41,13 +42,35 @@ static void addresses_follow_the_path_rules(void **state)
 static void addresses_without_host_are_refused(void **state)
 {
     (void)state;
-    const char *const bad[] = {"", "http://", "ftp://h", "http:///x", "http://a b", ":80"};
+    const char *const bad[] = {"",           "http://",     "ftp://h",        "http:///x",
+                               "http://a b", ":80",         "http://h:99999", "http://h:0",
+                               "http://h:a", "http://[::1", "http://[::1]9",  "http://u:p@h:99999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct buf out = {0};
         struct error err = {0};
         assert_false(request_url(&out, bad[i], "/v1/images/generations", &err));
         assert_string_equal(err.field, "--url");
     }
+}
+
+static void check_shown(const char *url, const char *want)
+{
+    char *shown = request_url_shown(url);
+    assert_string_equal(shown, want);
+    free(shown);
+}
+
+static void secrets_of_an_address_are_not_shown(void **state)
+{
+    (void)state;
+    check_shown("", "");
+    check_shown("http://h:1/a/b", "http://h:1/a/b");
+    check_shown("http://u:p@ss@h:1/a@b", "http://<redacted>@h:1/a@b");
+    check_shown("u:p@h", "<redacted>@h");
+    check_shown("http://h?a=1&api_key=S&token=T#x",
+                "http://h?a=1&api_key=<redacted>&token=<redacted>#x");
+    check_shown("http://h/p?key=S&b", "http://h/p?key=<redacted>&b");
+    check_shown("http://h/p?monkey=1", "http://h/p?monkey=1");
 }
 
 static void base_is_the_address_without_path(void **state)
@@ -135,12 +158,36 @@ static void secrets_are_known_by_name(void **state)
     assert_false(request_header_is_secret("Accept"));
 }
 
+static void note_name(void *self, const char *name, const char *value)
+{
+    buf_printf(self, "%s=%s,", name, value);
+}
+
+static void a_users_header_takes_the_place_of_ours(void **state)
+{
+    (void)state;
+    struct request_target t = {0};
+    struct record r = {.request_id = "r", .correlation_id = "c"};
+    struct buf out = {0};
+    struct error err = {0};
+    assert_true(request_add_header(&t.extra, "user-agent:me,Accept:x/y", &err));
+    request_each_header(&t, &r, note_name, &out);
+    assert_string_equal(out.data, "X-Request-ID=r,X-Correlation-ID=c,user-agent=me,Accept=x/y,"
+                                  "Content-Type=application/json,X-Session-Affinity=c,");
+    assert_false(request_add_header(&t.extra, "content-length:5", &err));
+    assert_false(request_add_header(&t.extra, "Transfer-Encoding:chunked", &err));
+    buf_free(&out);
+    request_target_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_follow_the_path_rules),
         cmocka_unit_test(addresses_without_host_are_refused),
+        cmocka_unit_test(secrets_of_an_address_are_not_shown),
         cmocka_unit_test(base_is_the_address_without_path),
+        cmocka_unit_test(a_users_header_takes_the_place_of_ours),
         cmocka_unit_test(headers_are_read_as_pairs_and_objects),
         cmocka_unit_test(headers_that_would_break_the_request_are_refused),
         cmocka_unit_test(wire_order_is_fixed),
