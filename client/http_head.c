@@ -7,8 +7,7 @@
 /* Fields that libcurl sets or acts on. */
 static bool has_framing_field(const struct request_headers *headers)
 {
-    static const char *const NAMES[] = {"Host",   "Content-Length", "Transfer-Encoding",
-                                        "Expect", "Connection",     "Upgrade"};
+    static const char *const NAMES[] = {"Host", "Expect", "Connection", "Upgrade"};
     for (size_t i = 0; i < headers->n_items; i++) {
         for (size_t k = 0; k < sizeof NAMES / sizeof NAMES[0]; k++) {
             if (strcasecmp(headers->items[i].name, NAMES[k]) == 0)

@@ -140,7 +140,8 @@ static void put_compute(struct buf *out, const struct physics *p)
     buf_puts(out, ", ");
     physics_put_scaled(out, p->flops_per_s, "FLOP/s");
     if (!isnan(p->share)) {
-        buf_printf(out, ", %.3g %% of the peak of ", p->share * 100);
+        buf_printf(out, p->share < 10 ? ", %.3g %% of the peak of " : ", %.0f %% of the peak of ",
+                   p->share * 100);
         if (p->n_devices > 1)
             buf_printf(out, "%d x ", p->n_devices);
         report_clean_text(out, *p->device ? p->device : "the device", 60);

@@ -43,6 +43,8 @@ void profile_end_print(const struct artifacts *a, const struct report *report,
     fflush(stdout);
 }
 
+#define MAX_OVERTOLD_MS 1.0 /* clocks are read at different moments */
+
 int profile_end_judge(const struct report *report)
 {
     int code = 0;
@@ -80,6 +82,13 @@ int profile_end_judge(const struct report *report)
     const struct metric_value *dropped = metrics_get(&last->metrics, "request_cancellation_count");
     if (dropped)
         fprintf(stderr, "fluxperf: %.0f requests were canceled on purpose\n", dropped->stats.avg);
+    const struct metric_value *rest = metrics_get(&last->metrics, "unexplained_time");
+    if (rest && rest->stats.min < -MAX_OVERTOLD_MS)
+        fprintf(
+            stderr,
+            "fluxperf: the server tells of up to %.0f ms more than its answer took to come: its "
+            "times are wrong\n",
+            -rest->stats.min);
     if (last->load.n_unsent > 0)
         fprintf(stderr,
                 "fluxperf: %" PRId64

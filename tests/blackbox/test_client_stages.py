@@ -35,6 +35,14 @@ def test_server_timing_header_and_sglangs_fields_are_read(tmp_path):
         assert m["unexplained_time"]["value"] == pytest.approx(
             m["http_req_waiting"]["value"] - 3)
     assert "fluxperf | Server Stages" in run.out and "server_vae_time" not in run.json()
+    assert "its times are wrong" not in run.err
+
+
+def test_a_server_that_tells_of_more_time_than_there_was_is_named(tmp_path):
+    answer = Answer(headers=[("Server-Timing", "total;dur=5000")])
+    with FakeServer(lambda i, r: answer) as server:
+        run = profile(server.url, tmp_path, "--request-count", "1")
+    assert run.code == 0 and "its times are wrong" in run.err
 
 
 def test_stages_of_fluxserve_add_up_and_make_a_trace(server, tmp_path):
