@@ -205,6 +205,7 @@ static void receive(struct http *h, struct connection *c)
             follow(h, x);
             return;
         }
+        x->record->bytes_unsent = connection_unsent(c);
         release_connection(h, x);
         end(h, x, TRANSFER_DONE, NULL);
         return;

@@ -97,6 +97,12 @@ enum connection_news connection_receive(struct connection *c, char *buffer, size
                                          : CONNECTION_QUIET;
 }
 
+int64_t connection_unsent(const struct connection *c)
+{
+    size_t n = request_bytes(c) - c->n_sent;
+    return (int64_t)(n < c->record->payload_bytes ? n : c->record->payload_bytes);
+}
+
 bool connection_is_reusable(const struct connection *c)
 {
     return !c->answer.has_closed && c->n_sent == request_bytes(c);

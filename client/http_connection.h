@@ -43,6 +43,9 @@ enum connection_news {
 /* Read what has come, at most size bytes through buffer, into the record: lines, body, moments. */
 enum connection_news connection_receive(struct connection *c, char *buffer, size_t size);
 
+/* Bytes of the record's payload that have not been sent. */
+int64_t connection_unsent(const struct connection *c);
+
 /* After CONNECTION_ENDED: another request may follow. */
 bool connection_is_reusable(const struct connection *c);
 /* While it waits: the server has not closed it, and has not said anything unasked. */

@@ -111,7 +111,7 @@ bool metric_http_reused(const struct record *r, double *v) { return give(r, r->i
 
 bool metric_http_data_sent(const struct record *r, double *v)
 {
-    return give(r, (double)r->payload_bytes / BYTES_PER_KB, v);
+    return give(r, (double)((int64_t)r->payload_bytes - r->bytes_unsent) / BYTES_PER_KB, v);
 }
 
 bool metric_http_chunks_sent(const struct record *r, double *v)

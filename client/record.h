@@ -70,6 +70,7 @@ struct record {
     int64_t blocked_ns;         /* duration: waiting inside the transport before that */
     int64_t n_chunks_sent, n_chunks_received;
     int64_t bytes_received;
+    int64_t bytes_unsent; /* of the body: the answer came before */
 
     /* the verdict, by records */
     struct record_error error;

@@ -2,6 +2,8 @@
 life of connections. What libcurl sends is the model."""
 
 import re
+import socket
+import threading
 
 import pytest
 
@@ -130,6 +132,33 @@ def test_a_large_request_is_sent_in_full(tmp_path):
         assert run.code == 0, run.err
         assert [r.json()["prompt"] for r in server.requests] == [prompt] * 2
         assert server.n_connections == 1
+
+
+def test_an_answer_may_come_before_the_request_is_sent_in_full(tmp_path):
+    """What was not sent is not counted as sent, and the connection is not used again."""
+    (tmp_path / "large.jsonl").write_text('{"text": "%s"}\n' % ("kitten " * 4_000_000))
+    n_read = []
+
+    def serve():
+        for _ in range(2):
+            connection, _ = listener.accept()
+            connections.append(connection)
+            n_read.append(len(connection.recv(500)))
+            connection.sendall(OK + LENGTH + BODY)
+
+    connections = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        run = profile(f"http://127.0.0.1:{listener.getsockname()[1]}", tmp_path, "--input-file",
+                      "large.jsonl", "--request-count", "2", "--no-server-metrics")
+        thread.join(timeout=10)
+        for connection in connections:
+            connection.close()
+    assert run.code == 0, run.err
+    assert n_read == [500, 500]
+    for line in run.lines():
+        assert line["metrics"]["http_req_data_sent"]["value"] < 20_000 # of 27,344 KB
 
 
 def test_secrets_do_not_follow_a_redirect_to_another_server(tmp_path):
