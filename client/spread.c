@@ -76,7 +76,7 @@ struct spread spread_compute(const double *values, size_t n)
         s.min = fmin(s.min, values[i]);
         s.max = fmax(s.max, values[i]);
     }
-    s.mean = sum / (double)n;
+    s.mean = s.min == s.max ? s.min : sum / (double)n; /* equal ones differ by no rounding */
     if (n < 2)
         return s;
     for (size_t i = 0; i < n; i++)

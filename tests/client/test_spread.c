@@ -53,6 +53,14 @@ static void one_value_has_no_scatter(void **state)
     assert_true(s.n == 0 && isnan(s.mean) && isnan(s.min) && isnan(s.max));
 }
 
+static void equal_values_have_no_scatter(void **state)
+{
+    (void)state;
+    struct spread s =
+        spread_compute((double[]){0.1, 0.1, 0.1}, 3); /* a sum of 0.30000000000000004 */
+    assert_true(s.mean == 0.1 && s.std == 0 && s.low == 0.1 && s.high == 0.1);
+}
+
 static void zero_mean_has_no_coefficient_of_variation(void **state)
 {
     (void)state;
@@ -67,6 +75,7 @@ int main(void)
         cmocka_unit_test(t_is_that_of_the_tables),
         cmocka_unit_test(sample_is_described),
         cmocka_unit_test(one_value_has_no_scatter),
+        cmocka_unit_test(equal_values_have_no_scatter),
         cmocka_unit_test(zero_mean_has_no_coefficient_of_variation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
