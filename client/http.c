@@ -115,7 +115,9 @@ static void release_connection(struct http *h, struct exchange *x)
 {
     struct connection *c = x->connection;
     struct connection_pool *pool = &h->pools[c->url];
-    bool is_kept = h->options.is_pooled && connection_is_reusable(c);
+    bool is_sticky = h->options.is_sticky && !c->record->is_last_turn;
+    bool is_kept = (h->options.is_pooled || is_sticky) && connection_is_reusable(c);
+    c->user = h->options.is_sticky ? c->record->user : 0;
     x->connection = NULL;
     c->record = NULL;
     if (!is_kept) {
@@ -131,11 +133,13 @@ static void release_connection(struct http *h, struct exchange *x)
     }
 }
 
-static struct connection *find_connection(struct http *h, size_t url)
+static struct connection *find_connection(struct http *h, const struct record *r)
 {
+    struct connection_pool *pool = &h->pools[r->url];
+    int64_t user = h->options.is_sticky ? r->user : 0;
     struct connection *c;
-    while ((c = h->pools[url].newest)) {
-        connection_pool_remove(&h->pools[url], c);
+    while ((c = connection_pool_find(pool, user))) {
+        connection_pool_remove(pool, c);
         if (clock_now_ns() - c->idle_since_ns < FRESH_NS || connection_is_alive(c))
             return c;
         sockets_drop(&h->sockets, c);
@@ -260,7 +264,7 @@ static void start(void *self, struct record *r)
     r->start_ns = clock_now_ns();
     if (h->options.timeout_ms > 0)
         exchange_enter(x, EXCHANGE_TIMES_OUT);
-    if (head->size > 0 && (c = find_connection(h, r->url))) {
+    if (head->size > 0 && (c = find_connection(h, r))) {
         begin_request(h, x, c);
         r->is_reused = true;
         r->blocked_ns = r->send_start_ns - r->start_ns;
@@ -376,8 +380,16 @@ bool http_open(struct http **out, const struct request_target *target,
     h->heads = xcalloc(target->n_urls, sizeof *h->heads);
     h->pools = xcalloc(target->n_urls, sizeof *h->pools);
     h->buffer = xmalloc(READ_BYTES);
-    for (size_t i = 0; i < target->n_urls; i++)
-        http_head_begin(&h->heads[i], target, target->urls[i]);
+    for (size_t i = 0; i < target->n_urls; i++) {
+        if (http_head_begin(&h->heads[i], target, target->urls[i]) || !options->is_sticky)
+            continue;
+        http_close(h);
+        return fail_field(
+            err, "--connection-reuse-strategy",
+            "--connection-reuse-strategy is sticky-user-sessions: with "
+            "--user-centric-rate it needs http:// without a password, HTTP/1.1 and no "
+            "--header Host, Expect, Connection or Upgrade");
+    }
     *out = h;
     return true;
 }

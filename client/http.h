@@ -18,7 +18,8 @@ void http_teardown(void);
 
 struct http_options {
     int64_t timeout_ms;   /* of a whole request */
-    bool is_pooled;       /* reuse connections; else a new one for each request */
+    bool is_pooled;       /* reuse connections; else a new one for each request, */
+    bool is_sticky;       /* or for each user of the records, who keeps it to the last turn */
     long max_connections; /* kept open while nothing is sent over them */
 };
 

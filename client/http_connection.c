@@ -131,3 +131,11 @@ void connection_pool_remove(struct connection_pool *pool, struct connection *c)
     *(c->next ? &c->next->previous : &pool->oldest) = c->previous;
     pool->n--;
 }
+
+struct connection *connection_pool_find(const struct connection_pool *pool, int64_t user)
+{
+    struct connection *c = pool->newest;
+    while (c && c->user != user)
+        c = c->next;
+    return c;
+}

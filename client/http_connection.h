@@ -14,6 +14,7 @@
 struct connection {
     int fd;                 /* owned */
     size_t url;             /* of the target's: which server */
+    int64_t user;           /* whose it stays; 0: anybody's */
     struct record *record;  /* sent over it; NULL: it waits */
     const struct buf *head; /* the request's, sent in front of the record's payload; not owned */
     size_t n_sent;          /* of both */
@@ -59,4 +60,6 @@ struct connection_pool {
 };
 
 void connection_pool_add(struct connection_pool *pool, struct connection *c);
+/* The newest of a user's, or NULL. */
+struct connection *connection_pool_find(const struct connection_pool *pool, int64_t user);
 void connection_pool_remove(struct connection_pool *pool, struct connection *c);

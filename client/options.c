@@ -227,9 +227,6 @@ static bool check_users(const struct options *o, struct error *err)
         return fail_option(err, "--user-centric-rate",
                            "needs --session-turns-mean of at least 2; for single requests there is "
                            "--request-rate");
-    if (o->connection_reuse == 2)
-        return fail_option(err, "--connection-reuse-strategy",
-                           "sticky-user-sessions does not go with --user-centric-rate");
     if (o->n_requests > 0 && o->n_requests < o->n_users)
         return fail_option(err, "--request-count", "must be at least --num-users");
     return true;

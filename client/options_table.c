@@ -29,7 +29,7 @@ const struct option OPTIONS[] = {
     {"--request-timeout-seconds", NULL, "S", ARG_DOUBLE, AT(request_timeout_s), 0.001, TIME_MAX,
      .help = "give a request up after that long; default 21600"},
     {"--connection-reuse-strategy", NULL, "HOW", ARG_CHOICE, AT(connection_reuse), .choices = "pooled|never|sticky-user-sessions",
-     .help = "pooled (default) keeps connections alive; never and sticky-user-sessions make one per request"},
+     .help = "pooled (default) keeps connections alive; never makes one per request, sticky-user-sessions one per session"},
     {"--http-version", NULL, "V", ARG_CHOICE, AT(http_version), .choices = "1.1|2",
      .help = "1.1 (default) or 2: requests share a connection; without https the server must expect it"},
     {"--workers-max", "--max-workers", "N", ARG_INT, AT(n_workers), 1, WORKERS_MAX,

@@ -105,9 +105,12 @@ static struct record *make_record(void *self, int64_t i)
     r->payload_type = e.content_type;
     r->correlation_name = is_scheduled ? e.correlation : NULL;
     random_uuid(r->request_id);
-    if (is_scheduled && schedule->user)
-        snprintf(r->correlation_id, sizeof r->correlation_id, "%" PRId64, schedule->user[i]);
-    else
+    if (is_scheduled && schedule->user) {
+        int64_t next = i + schedule->n_places;
+        r->user = schedule->user[i];
+        r->is_last_turn = next >= (int64_t)schedule->n || schedule->user[next] != r->user;
+        snprintf(r->correlation_id, sizeof r->correlation_id, "%" PRId64, r->user);
+    } else
         random_uuid(r->correlation_id);
     trim_lists(run);
     double fraction = run->options.cancellation_rate / 100;
@@ -318,6 +321,7 @@ static bool open_workers(struct run *run, struct error *err)
     long n_pooled = (long)(o->concurrency / n + 1);
     struct http_options http = {.timeout_ms = (int64_t)ceil(o->request_timeout_s * 1000),
                                 .is_pooled = o->connection_reuse == 0,
+                                .is_sticky = o->connection_reuse == 2 && o->user_rate_hz > 0,
                                 .max_connections =
                                     n_pooled > POOL_CONNECTIONS ? n_pooled : POOL_CONNECTIONS};
     return file_limit_check(o->concurrency, err) &&

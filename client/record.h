@@ -86,9 +86,11 @@ struct record {
     char correlation_id[UUID_SIZE];
     const char *correlation_name; /* instead of it, owned by the data set; or NULL */
     const char *payload_type;     /* Content-Type of the request, owned likewise; NULL: JSON */
-    const char *row; /* the entry of the data set (prompts_view): all these lie in it */
-    char *owned_row; /* owned: it, when it was read from a file; or NULL */
-    int64_t planned; /* index in the phase's plan: not session when a request waits for another */
+    const char *row;   /* the entry of the data set (prompts_view): all these lie in it */
+    char *owned_row;   /* owned: it, when it was read from a file; or NULL */
+    int64_t planned;   /* index in the phase's plan: not session when a request waits for another */
+    int64_t user;      /* who sends it, from 1; 0: there are no users */
+    bool is_last_turn; /* of that user */
     int64_t drop_after_ns;           /* hang up so long after the last byte was sent; 0: never */
     char *transfer_text;             /* owned: what the transport says about a failure, or NULL */
     char *reason;                    /* owned: reason phrase, or NULL */

@@ -125,10 +125,12 @@ static void start(void *self, struct record *r)
     struct workers *all = self;
     pthread_mutex_lock(&all->lock);
     size_t best = 0;
-    for (size_t i = 1; i < all->n; i++) {
+    for (size_t i = 1; i < all->n && r->user == 0; i++) {
         if (all->items[i].n_in_flight < all->items[best].n_in_flight)
             best = i;
     }
+    if (r->user > 0)
+        best = (size_t)r->user % all->n; /* which has that user's connection */
     struct worker *w = &all->items[best];
     r->worker = (int)best;
     w->n_in_flight++;

@@ -62,7 +62,7 @@ class Request:
         self.method, self.path, self.version = lines[0].split(" ")
         self.headers = [(name, value.strip()) for name, _, value in
                         (line.partition(":") for line in lines[1:] if line)]
-        self.body, self.arrived = body, arrived
+        self.body, self.arrived, self.peer = body, arrived, None
 
     def header(self, name):
         return dict((k.lower(), v) for k, v in self.headers).get(name.lower())
@@ -149,6 +149,7 @@ class FakeServer:
                 return False
             head += line
         request = Request(head[:-4], b"", time.monotonic())
+        request.peer = connection.getpeername()
         request.body = stream.read(int(request.header("content-length") or 0))
         if request.path == "/metrics":
             with self.lock:

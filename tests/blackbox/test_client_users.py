@@ -63,6 +63,20 @@ def test_a_turn_waits_for_the_answer_before_it_and_keeps_its_due_time(tmp_path):
     assert server.most_in_flight >= 2  # a new user does not wait for the one before it
 
 
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_sticky_users_keep_a_connection_each(tmp_path, workers):
+    with FakeServer() as server:
+        run = run_users(server.url, tmp_path, "--user-centric-rate", "40", "--num-users", "3",
+                        "--session-turns-mean", "3", "--request-count", "21", "--workers", workers,
+                        "--connection-reuse-strategy", "sticky-user-sessions")
+    assert run.code == 0, run.err
+    of_user = {}
+    for request in server.requests:
+        of_user.setdefault(request.header("X-Correlation-ID"), set()).add(request.peer)
+    assert len(of_user) > 3 and all(len(peers) == 1 for peers in of_user.values())
+    assert len({next(iter(peers)) for peers in of_user.values()}) == len(of_user)
+
+
 def test_a_duration_ends_the_plan(tmp_path):
     with FakeServer() as server:
         run = run_users(server.url, tmp_path, "--user-centric-rate", "20", "--num-users", "2",
@@ -93,7 +107,8 @@ FULL = BASE + ["--num-users", "2", "--session-turns-mean", "2"]
     (FULL + ["--concurrency", "2"], "--concurrency: does not go with"),
     (FULL + ["--warmup-request-count", "2"], "--warmup-request-count: does not go with"),
     (FULL + ["--request-count", "1"], "--request-count: must be at least --num-users"),
-    (FULL + ["--connection-reuse-strategy", "sticky-user-sessions"], "does not go with"),
+    (FULL + ["--connection-reuse-strategy", "sticky-user-sessions", "--http-version", "2"],
+     "--connection-reuse-strategy is sticky-user-sessions: with --user-centric-rate it needs"),
 ])
 def test_what_does_not_fit_is_refused(tmp_path, args, text):
     run = run_users("http://127.0.0.1:9", tmp_path, *args)
