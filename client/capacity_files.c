@@ -22,32 +22,42 @@ static const struct capacity_load *load_at(const struct capacity *c, double load
     return NULL;
 }
 
+/* Nothing holds so far. What a search that ended early has not tried, it knows nothing of. */
+static const char *without_best(const struct capacity *c)
+{
+    const struct capacity_search *s = &c->search;
+    if (s->fails > 0)
+        return c->runs.reason[0] ? "no load is known to hold" : "no load holds";
+    return s->uncertain_to > 0 ? "no load is certain to hold" : "no load has been judged";
+}
+
 void capacity_print_outcome(struct buf *out, const struct capacity *c)
 {
     const struct capacity_search *s = &c->search;
     const struct capacity_load *best = load_at(c, s->holds);
+    double highest = fmax(s->holds, s->uncertain_to);
     buf_printf(out, "%s: ", c->over);
     if (s->holds > 0 && s->fails > 0 && s->uncertain_from <= 0)
         buf_printf(out, "between %g (holds) and %g (fails)", s->holds, s->fails);
     else if (s->holds > 0)
         buf_printf(out, "%g holds", s->holds);
     else
-        buf_puts(out, s->fails > 0 ? "no load holds" : "no load is certain to hold");
+        buf_puts(out, without_best(c));
     if (s->uncertain_from > 0)
         buf_printf(out,
                    s->uncertain_from < s->uncertain_to ? ", %g to %g uncertain" : ", %g uncertain",
                    s->uncertain_from, s->uncertain_to);
     if (s->fails > 0 && (s->holds <= 0 || s->uncertain_from > 0))
         buf_printf(out, ", %g fails", s->fails);
-    else if (s->fails <= 0)
-        buf_printf(out, ", none fails up to %g: raise --max to go on",
-                   fmax(s->holds, s->uncertain_to));
+    else if (s->fails <= 0 && highest > 0)
+        buf_printf(out, ", none fails up to %g%s", highest,
+                   highest >= s->settings.most ? ": raise --max to go on" : "");
     if (s->holds > 0 && s->fails > 0 && !s->settings.is_integer)
         buf_printf(out, "; rate %.4g [%g, %g]", sqrt(s->holds * s->fails), s->holds, s->fails);
     if (best)
         buf_printf(out, "; %.4g requests/s at %g", best->throughput_hz, best->load);
     if (c->runs.reason[0])
-        buf_puts(out, " (the search is incomplete)");
+        buf_printf(out, " (the search is incomplete: %s)", c->runs.reason);
 }
 
 static char *number(double value)

@@ -2,10 +2,16 @@
 
 import csv
 import io
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
 
 import pytest
 
-from client_run import MODEL, fluxperf
+from client_run import FLUXPERF, MODEL, fluxperf
 from fake_server import Answer, FakeServer
 
 
@@ -104,6 +110,25 @@ def test_server_that_goes_away_ends_the_search(tmp_path):
     result = run.json("capacity.json")
     assert not result["is_complete"] and result["result"]["holds"] == 2
     assert "the search is incomplete" in run.out
+
+
+def test_search_that_is_interrupted_in_its_first_run_says_no_more_than_that(tmp_path):
+    gate = threading.Event()
+    with FakeServer(lambda i, r: gate.wait(30) and Answer()) as server:
+        process = subprocess.Popen(
+            [os.path.abspath(FLUXPERF), "capacity", "--slo", "request_latency_p50:60000", "--model",
+             MODEL, "--url", server.url, "--artifact-dir", "out", "--isl", "5"], cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 30
+        while not server.requests:
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        gate.set()
+    text = "concurrency: no load has been judged (the search is incomplete: interrupted"
+    assert process.returncode == 1 and text in out and "--max" not in out + err, out + err
+    assert json.loads((tmp_path / "out/capacity.json").read_text())["result"]["text"] in out
 
 
 @pytest.mark.parametrize("slo, args, text", [
