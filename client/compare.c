@@ -44,8 +44,11 @@ struct comparison {
     double tolerance;
     struct compare_inputs base, new;
     struct compare_result results[MAX_METRICS];
-    enum verdict verdict; /* the worst */
-    size_t n_differences; /* of manifests, not allowed */
+    struct compare_requests base_requests, new_requests; /* of all runs of a side */
+    double failure_p;
+    enum verdict failures; /* regressed: the new side fails more, beyond chance */
+    enum verdict verdict;  /* the worst */
+    size_t n_differences;  /* of manifests, not allowed */
 };
 
 static const char *const VERDICTS[] = {[VERDICT_PASS] = "pass",
@@ -90,6 +93,41 @@ static bool check_options(struct comparison *c, struct error *err)
 }
 
 /* ---- manifests ------------------------------------------------------------------------------ */
+
+/* Members that a manifest lacks when they are not known: allowing one is no mistake. */
+static bool may_lack(const char *path)
+{
+    static const char *const PATHS[] = {"manifest",      "server.build",   "server.model",
+                                        "calibration",   "host.cpu",       "host.memory",
+                                        "host.governor", "host.gpu_driver"};
+    for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++) {
+        if (strcmp(path, PATHS[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool any_has(const struct compare_inputs *side, const char *path)
+{
+    for (size_t i = 0; i < side->n_items; i++) {
+        if (manifest_has(side->items[i].manifest, path))
+            return true;
+    }
+    return false;
+}
+
+static bool check_allowed(const struct comparison *c, struct error *err)
+{
+    for (size_t i = 0; i < c->options.allowed.n_items; i++) {
+        const char *path = c->options.allowed.items[i];
+        if (!may_lack(path) && !any_has(&c->base, path) && !any_has(&c->new, path))
+            return fail_field(err, "--allow-diff",
+                              "--allow-diff '%s' is in no " MANIFEST_FILE
+                              " of these runs; like server.build it must be a member of one",
+                              path);
+    }
+    return true;
+}
 
 static bool is_allowed(const struct comparison *c, const char *path)
 {
@@ -142,6 +180,24 @@ static void take_metric(struct compare_run *runs, const struct compare_inputs *i
         runs[i] = in->items[i].runs[metric];
 }
 
+static struct compare_requests count_requests(const struct compare_inputs *in)
+{
+    struct compare_requests all = {0};
+    for (size_t i = 0; i < in->n_items; i++) {
+        all.n += in->items[i].requests.n;
+        all.n_failed += in->items[i].requests.n_failed;
+    }
+    return all;
+}
+
+static void compare_failures(struct comparison *c)
+{
+    c->base_requests = count_requests(&c->base);
+    c->new_requests = count_requests(&c->new);
+    c->failure_p = compare_failure_test(c->base_requests, c->new_requests);
+    c->failures = c->verdict = compare_judge_failures(c->failure_p);
+}
+
 static void compare_all(struct comparison *c)
 {
     const struct compare_settings settings = {c->tolerance, c->n_metrics, c->options.seed};
@@ -153,6 +209,7 @@ static void compare_all(struct comparison *c)
                         (struct compare_side){new, c->new.n_items}, &settings);
     }
     compare_adjust(c->results, c->n_metrics);
+    compare_failures(c);
     for (size_t i = 0; i < c->n_metrics; i++) {
         struct compare_result *r = &c->results[i];
         r->verdict = compare_judge(r, c->tolerance, c->metrics[i]->is_larger_better);
@@ -162,6 +219,22 @@ static void compare_all(struct comparison *c)
 }
 
 /* ---- output --------------------------------------------------------------------------------- */
+
+static bool has_failures(const struct comparison *c)
+{
+    return c->base_requests.n_failed + c->new_requests.n_failed > 0;
+}
+
+/* In words, without a newline: appended. */
+static void put_failures(struct buf *out, const struct comparison *c)
+{
+    const struct compare_requests *base = &c->base_requests, *new = &c->new_requests;
+    buf_printf(out, "failed requests: base %zu of %zu, new %zu of %zu (Fisher's exact test p %.4f)",
+               base->n_failed, base->n, new->n_failed, new->n, c->failure_p);
+    buf_puts(out, c->failures == VERDICT_REGRESSED ? ": regressed, the new side fails more"
+                                                   : ": no more on the new side than by chance");
+    buf_puts(out, "; the metrics are of the requests that succeeded");
+}
 
 static void print_p(struct buf *out, double p)
 {
@@ -199,6 +272,23 @@ static void print_text(struct buf *out, const struct comparison *c)
     print_rows(out, c, is_markdown);
     buf_printf(out, "%s%s: %zu and %zu runs, tolerance %g %%\n", is_markdown ? "\n" : "",
                VERDICTS[c->verdict], c->base.n_items, c->new.n_items, 100 * c->tolerance);
+    if (has_failures(c)) {
+        buf_puts(out, is_markdown ? "\n" : "");
+        put_failures(out, c);
+        buf_putc(out, '\n');
+    }
+}
+
+static struct json *failures_json(const struct comparison *c)
+{
+    struct json *o = json_new_object();
+    json_set(o, "base_failed", json_new_int((int64_t)c->base_requests.n_failed));
+    json_set(o, "base_requests", json_new_int((int64_t)c->base_requests.n));
+    json_set(o, "new_failed", json_new_int((int64_t)c->new_requests.n_failed));
+    json_set(o, "new_requests", json_new_int((int64_t)c->new_requests.n));
+    json_set(o, "p_value", json_new_double(c->failure_p));
+    json_set(o, "verdict", json_new_string(VERDICTS[c->failures]));
+    return o;
 }
 
 static struct json *make_json(const struct comparison *c)
@@ -210,6 +300,8 @@ static struct json *make_json(const struct comparison *c)
     json_set(root, "seed", json_new_int(c->options.seed));
     json_set(root, "base_runs", json_new_int((int64_t)c->base.n_items));
     json_set(root, "new_runs", json_new_int((int64_t)c->new.n_items));
+    if (has_failures(c))
+        json_set(root, "failed_requests", failures_json(c));
     for (size_t i = 0; i < c->n_metrics; i++) {
         const struct compare_result *r = &c->results[i];
         struct json *o = json_new_object();
@@ -238,10 +330,25 @@ static void print_json(struct buf *out, const struct comparison *c)
     json_free(root);
 }
 
-/* Tags and verdicts are ours: nothing in here needs escaping. */
+/* All of these words are ours: nothing in here needs escaping. */
+static void print_case(struct buf *out, const char *name, enum verdict verdict, const char *text)
+{
+    static const char *const ELEMENTS[] = {[VERDICT_PASS] = "system-out",
+                                           [VERDICT_IMPROVED] = "system-out",
+                                           [VERDICT_INCONCLUSIVE] = "skipped",
+                                           [VERDICT_REGRESSED] = "failure"};
+    const char *element = ELEMENTS[verdict];
+    buf_printf(out, "  <testcase classname=\"fluxperf\" name=\"%s\">", name);
+    if (verdict >= VERDICT_INCONCLUSIVE)
+        buf_printf(out, "<%s message=\"%s\"/>", element, text);
+    else
+        buf_printf(out, "<%s>%s</%s>", element, text, element);
+    buf_puts(out, "</testcase>\n");
+}
+
 static void print_junit(struct buf *out, const struct comparison *c)
 {
-    size_t n_regressed = 0, n_inconclusive = 0;
+    size_t n_regressed = c->failures == VERDICT_REGRESSED, n_inconclusive = 0;
     for (size_t i = 0; i < c->n_metrics; i++) {
         n_regressed += c->results[i].verdict == VERDICT_REGRESSED;
         n_inconclusive += c->results[i].verdict == VERDICT_INCONCLUSIVE;
@@ -249,23 +356,20 @@ static void print_junit(struct buf *out, const struct comparison *c)
     buf_printf(out,
                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"fluxperf compare\" "
                "tests=\"%zu\" failures=\"%zu\" skipped=\"%zu\">\n",
-               c->n_metrics, n_regressed, n_inconclusive);
+               c->n_metrics + has_failures(c), n_regressed, n_inconclusive);
     for (size_t i = 0; i < c->n_metrics; i++) {
         const struct compare_result *r = &c->results[i];
-        const char *element = r->verdict == VERDICT_REGRESSED      ? "failure"
-                              : r->verdict == VERDICT_INCONCLUSIVE ? "skipped"
-                                                                   : "system-out";
         char *text = xasprintf("%s: new / base = %.4f (%.4f .. %.4f), detectable %.2f %%",
                                VERDICTS[r->verdict], r->ratio, r->ratio_low, r->ratio_high,
                                100 * r->detectable);
-        bool has_message = r->verdict >= VERDICT_INCONCLUSIVE;
-        buf_printf(out, "  <testcase classname=\"fluxperf\" name=\"%s\">", c->metrics[i]->tag);
-        if (has_message)
-            buf_printf(out, "<%s message=\"%s\"/>", element, text);
-        else
-            buf_printf(out, "<%s>%s</%s>", element, text, element);
-        buf_puts(out, "</testcase>\n");
+        print_case(out, c->metrics[i]->tag, r->verdict, text);
         free(text);
+    }
+    if (has_failures(c)) {
+        struct buf text = {0};
+        put_failures(&text, c);
+        print_case(out, "failed_requests", c->failures, text.data);
+        buf_free(&text);
     }
     buf_puts(out, "</testsuite>\n");
 }
@@ -281,6 +385,11 @@ static void print(const struct comparison *c)
         print_text(&out, c);
     fputs(out.data, stdout);
     buf_free(&out);
+    if (has_failures(c)) {
+        put_failures(&out, c);
+        fprintf(stderr, "fluxperf: %s\n", out.data);
+        buf_free(&out);
+    }
 }
 
 /* ---- the command ---------------------------------------------------------------------------- */
@@ -295,7 +404,8 @@ static bool prepare(struct comparison *c, const struct arg_list *names, enum com
         return false;
     return until == COMPARE_OPTIONS ||
            (compare_read(&c->base, names->items[0], c->metrics, c->n_metrics, err) &&
-            compare_read(&c->new, names->items[1], c->metrics, c->n_metrics, err));
+            compare_read(&c->new, names->items[1], c->metrics, c->n_metrics, err) &&
+            check_allowed(c, err));
 }
 
 static int conclude(struct comparison *c, enum compare_until until, struct json **out)

@@ -139,6 +139,38 @@ static void test_ranks(struct compare_result *r, struct compare_side base, struc
     r->p_value = compare_rank_test(a, base.n_runs, b, new.n_runs);
 }
 
+/* ---- failed requests ------------------------------------------------------------------------ */
+
+/* Given how many failed in all, the number of them on the new side is hypergeometric. One term
+ * follows from the one before it; the sum of all makes them probabilities. Terms are kept as
+ * logarithms relative to the greatest one, so that thousands of requests neither over- nor
+ * underflow. */
+double compare_failure_test(struct compare_requests base, struct compare_requests new)
+{
+    size_t n_failed = base.n_failed + new.n_failed;
+    size_t least = n_failed > base.n ? n_failed - base.n : 0;
+    size_t most = n_failed < new.n ? n_failed : new.n;
+    double *terms = xcalloc(most - least + 1, sizeof *terms), greatest = 0, all = 0, extreme = 0;
+    for (size_t k = least; k < most; k++) {
+        double up = (double)(n_failed - k) * (double)(new.n - k);
+        double down = (double)(k + 1) * (double)(base.n + k + 1 - n_failed);
+        terms[k + 1 - least] = terms[k - least] + log(up / down);
+        greatest = fmax(greatest, terms[k + 1 - least]);
+    }
+    for (size_t k = least; k <= most; k++) {
+        double term = exp(terms[k - least] - greatest);
+        all += term;
+        extreme += k >= new.n_failed ? term : 0;
+    }
+    free(terms);
+    return extreme / all;
+}
+
+enum verdict compare_judge_failures(double p_value)
+{
+    return p_value <= ALPHA ? VERDICT_REGRESSED : VERDICT_PASS;
+}
+
 /* ---- all together --------------------------------------------------------------------------- */
 
 void compare_measure(struct compare_result *out, struct compare_side base, struct compare_side new,

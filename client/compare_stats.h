@@ -14,6 +14,11 @@ struct compare_run {
     size_t n;
 };
 
+/* Requests of the measurement that succeeded or failed. */
+struct compare_requests {
+    size_t n, n_failed; /* n_failed <= n */
+};
+
 struct compare_side {
     const struct compare_run *runs;
     size_t n_runs; /* 1..COMPARE_MAX_RUNS, none of them empty */
@@ -52,3 +57,10 @@ enum verdict compare_judge(const struct compare_result *r, double tolerance, boo
 /* Two-sided p of the exact rank test (Wilcoxon, Mann and Whitney) with ties, for two lists of up to
  * COMPARE_MAX_RUNS values. */
 double compare_rank_test(const double *a, size_t n_a, const double *b, size_t n_b);
+
+/* One-sided p of Fisher's exact test: how likely is it that chance alone gives the new side so many
+ * of all failures, or more? 1 when nothing failed. */
+double compare_failure_test(struct compare_requests base, struct compare_requests new);
+
+/* Regressed when more of the new side's requests failed, beyond chance; pass otherwise. */
+enum verdict compare_judge_failures(double p_value);

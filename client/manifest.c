@@ -185,3 +185,18 @@ void manifest_compare(const struct json *a, const struct json *b, manifest_diffe
 {
     walk(a, b, "", differ, self);
 }
+
+/* Keys may have dots themselves. */
+bool manifest_has(const struct json *manifest, const char *path)
+{
+    bool is_found = false;
+    if (!manifest || json_type(manifest) != JSON_OBJECT)
+        return false;
+    for (const struct json *child = json_first(manifest); child && !is_found;
+         child = json_next(child)) {
+        size_t n = strlen(json_key(child));
+        if (strncmp(path, json_key(child), n) == 0)
+            is_found = path[n] == '\0' || (path[n] == '.' && manifest_has(child, path + n + 1));
+    }
+    return is_found;
+}

@@ -20,3 +20,6 @@ typedef void (*manifest_differ_fn)(void *self, const char *path, const char *a, 
  * config.logging). */
 void manifest_compare(const struct json *a, const struct json *b, manifest_differ_fn differ,
                       void *self);
+
+/* Is there a member at that path, as manifest_compare names it? manifest may be NULL. */
+bool manifest_has(const struct json *manifest, const char *path);

@@ -113,6 +113,16 @@ def test_failing_target_is_no_regression_but_a_failure(tmp_path):
     assert run.code == 1 and "no request of run 2 succeeded" in run.err and run.out == ""
 
 
+def test_target_that_fails_more_is_a_regression(tmp_path):
+    script = lambda i, r: Answer(b"", "500 Internal Server Error") if i % 2 else Answer()
+    with Pair(None, script) as pair:
+        run = pair.run(tmp_path, "--runs", "2", "--request-count", "10", *WIDE)
+        told = "base 0 of 20, new 10 of 20"
+        assert run.code == 3 and told in run.out and told in run.err, run.err
+        comparison = run.json("ab.json")["comparison"]
+        assert comparison["verdict"] == comparison["failed_requests"]["verdict"] == "regressed"
+
+
 def test_target_that_goes_away_leaves_a_preview(tmp_path):
     with Pair() as pair:
         def script(i, r):

@@ -17,20 +17,22 @@ def record(value, phase="profiling", **more):
                         "num_images_decoded": {"value": 1, "unit": "images"}}, **more}
 
 
-def make_run(path, mean, seed, manifest=None, n=60):
+def make_run(path, mean, seed, manifest=None, n=60, n_failed=1, name="profile_export.jsonl"):
     stream = random.Random(seed)
     path.mkdir(parents=True)
     lines = [record(mean * stream.gauss(1, 0.02)) for _ in range(n)]
-    lines.append(record(1e6, phase="warmup"))  # neither of these counts
+    lines.append(record(1e6, phase="warmup"))  # none of these counts
+    lines += [record(1e6, error={"type": "x"}) for _ in range(n_failed)]
     lines.append(record(1e6, error={"type": "x"}))
-    (path / "profile_export.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    lines[-1]["metadata"]["was_cancelled"] = True  # by the client: no failure
+    (path / name).write_text("".join(json.dumps(x) + "\n" for x in lines))
     if manifest is not None:
         (path / "run_manifest.json").write_text(json.dumps(manifest))
 
 
-def make_side(path, mean, n_runs=5, seed=0, manifest=None):
+def make_side(path, mean, n_runs=5, seed=0, manifest=None, **more):
     for i in range(n_runs):
-        make_run(path / f"run{i}", mean * (1 + 0.001 * i), seed + i, manifest or {"seed": None})
+        make_run(path / f"run{i}", mean * (1 + 0.001 * i), seed + i, manifest or {"seed": None}, **more)
 
 
 def compare(cwd, *args):
@@ -98,7 +100,7 @@ def test_every_format_says_the_same(tmp_path):
     assert [line.count("|") for line in table[:4]] == [9] * 4
     suite = ElementTree.fromstring(compare(tmp_path, "base", "new", *metrics, "--format",
                                            "junit").out)
-    assert suite.get("tests") == "2" and suite.get("failures") == "1"
+    assert suite.get("tests") == "3" and suite.get("failures") == "1"  # with the failed requests
     assert suite[0].find("failure") is not None and suite[1].find("failure") is None
 
 
@@ -118,12 +120,89 @@ def test_runs_made_differently_are_refused(tmp_path):
     assert run.out == ""
     assert compare(tmp_path, "base", "new", "--allow-diff", "server.build").code == 0
     assert compare(tmp_path, "base", "new", "--allow-diff", "server").code == 0
-    assert compare(tmp_path, "base", "new", "--allow-diff", "serv").code == 5
+    assert compare(tmp_path, "base", "new", "--allow-diff", "host").code == 5
     os.remove(tmp_path / "new" / "run1" / "run_manifest.json")
     run = compare(tmp_path, "base", "new", "--allow-diff", "server")
     assert run.code == 5 and "new/run1/profile_export.jsonl has no run_manifest.json" in run.err
     allowed = ["--allow-diff", "server", "--allow-diff", "manifest"]
     assert compare(tmp_path, "base", "new", *allowed).code == 0
+
+
+FORMATS = ["text", "json", "markdown", "junit"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_more_failures_than_by_chance_are_a_regression(tmp_path, form):
+    make_side(tmp_path / "base", 100, n_failed=0)
+    make_side(tmp_path / "new", 80, seed=50, n=30, n_failed=30)  # fast are those that are left
+    run = compare(tmp_path, "base", "new", "--format", form)
+    assert run.code == 3, run.out + run.err
+    assert "failed requests: base 0 of 300, new 150 of 300" in run.err
+    assert "regressed, the new side fails more" in run.err
+    if form == "json":
+        result = json.loads(run.out)
+        assert result["verdict"] == "regressed" and result["metrics"][0]["verdict"] == "improved"
+        failed = result["failed_requests"]
+        assert failed.pop("p_value") < 1e-9
+        assert failed == {"base_failed": 0, "base_requests": 300, "new_failed": 150,
+                          "new_requests": 300, "verdict": "regressed"}
+    elif form == "junit":
+        suite = ElementTree.fromstring(run.out)
+        assert suite.get("tests") == "2" and suite.get("failures") == "1"
+        assert suite[1].get("name") == "failed_requests"
+        assert "new 150 of 300" in suite[1].find("failure").get("message")
+    else:
+        assert "regressed: 5 and 5 runs" in run.out and "new 150 of 300" in run.out
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("base, new", [(6, 0), (0, 0), (1, 1)])
+def test_failures_that_chance_explains_are_told_and_change_no_verdict(tmp_path, form, base, new):
+    make_side(tmp_path / "base", 100, n_failed=base)
+    make_side(tmp_path / "new", 100, seed=50, n_failed=new)
+    run = compare(tmp_path, "base", "new", "--format", form)
+    assert run.code == 0, run.err
+    if base + new == 0:
+        assert run.err == "" and "fail" not in run.out.replace("failures=", "")
+        return
+    told = f"base {5 * base} of {300 + 5 * base}, new {5 * new} of {300 + 5 * new}"
+    assert told in run.err and "of the requests that succeeded" in run.err
+    if form == "json":
+        assert json.loads(run.out)["failed_requests"]["verdict"] == "pass"
+    else:
+        assert told in run.out and "of the requests that succeeded" in run.out
+
+
+def prefixed(prefix):
+    return {"config": {"artifacts": {"prefix": prefix}}}
+
+
+def test_records_are_found_by_the_name_in_the_manifest(tmp_path):
+    make_side(tmp_path / "base", 100, manifest=prefixed("foo"), name="foo.jsonl")
+    make_side(tmp_path / "new", 120, manifest=prefixed("foo"), name="foo.jsonl")
+    (tmp_path / "new/run0/requests.jsonl").write_text('{"text": "no record"}\n')
+    run = compare(tmp_path, "base", "new")
+    assert run.code == 3 and "5 and 5 runs" in run.out, run.err
+    assert compare(tmp_path, "base/run0/foo.jsonl", "new/run0").code == 3
+    for i in range(5):  # such as AIPerf's: the folder tells
+        os.remove(tmp_path / f"new/run{i}/run_manifest.json")
+    assert compare(tmp_path, "base", "new", "--allow-diff", "manifest").code == 3
+
+
+def test_records_of_two_runs_are_not_mixed(tmp_path):
+    make_side(tmp_path / "base", 100, n_runs=1)
+    make_run(tmp_path / "old", 100, 1)
+    make_run(tmp_path / "new", 100, 1, prefixed("foo"), name="foo.jsonl")
+    os.rename(tmp_path / "old/profile_export.jsonl", tmp_path / "new/profile_export.jsonl")
+    run = compare(tmp_path, "base", "new")
+    assert run.code == 2, run.out
+    assert "new has records of two runs, foo.jsonl and profile_export.jsonl" in run.err
+    run = compare(tmp_path, "base", "new/profile_export.jsonl")
+    assert run.code == 2 and "the run_manifest.json beside it is of foo.jsonl" in run.err
+    os.remove(tmp_path / "new/foo.jsonl")
+    run = compare(tmp_path, "base", "new")
+    assert run.code == 2
+    assert "a run_manifest.json of foo.jsonl but the records profile_export.jsonl" in run.err
 
 
 @pytest.mark.parametrize("args, text", [
@@ -133,6 +212,8 @@ def test_runs_made_differently_are_refused(tmp_path):
     (["base", "base", "--metric", "request_count"], "--metric 'request_count'"),
     (["base", "base", "--metric", "image_latency"], "no successful request has image_latency"),
     (["base", "base", "--tolerance", "5"], "--tolerance '5' must be a percentage"),
+    (["base", "base", "--allow-diff", "nonsense"], "--allow-diff 'nonsense' is in no run_manifest"),
+    (["base", "base", "--allow-diff", "see"], "--allow-diff 'see'"),
     (["base", "broken"], "broken/profile_export.jsonl:2"),
     (["base", "other"], "other/profile_export.jsonl:1: no record of a request")])
 def test_bad_input_is_named(tmp_path, args, text):

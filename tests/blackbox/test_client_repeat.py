@@ -71,6 +71,17 @@ def test_statistics_are_over_runs_that_ask_the_same(tmp_path):
     assert "Completed Requests" not in run.out  # equal in all runs
 
 
+def test_runs_with_a_prefix_can_be_compared(tmp_path):
+    with FakeServer() as server:
+        for name in "one", "two":
+            (tmp_path / name).mkdir()
+            run = repeat(server.url, tmp_path / name, "2", "--request-count", "3", "--random-seed",
+                         "1", "--profile-export-prefix", "foo")
+            assert run.code == 0, run.err
+    run = fluxperf("compare", "one/out", "two/out", "--tolerance", "99%", cwd=tmp_path)
+    assert run.code in (0, 3, 4) and "2 and 2 runs" in run.out, run.err
+
+
 def test_given_seed_and_pause_are_kept(tmp_path):
     with FakeServer() as server:
         run = repeat(server.url, tmp_path, "2", "--random-seed", "9", "--request-count", "1",
@@ -163,6 +174,10 @@ def test_every_command_writes_what_it_has_when_interrupted(tmp_path, command):
     result = json.loads((tmp_path / f"out/{command}.json").read_text())
     assert process.returncode == 1 and f"{command} is incomplete after 1 " in err
     assert not result["is_complete"] and result["incomplete_reason"] == "interrupted"
+    if command == "capacity":
+        assert result["result"]["text"].startswith(
+            "concurrency: 1 holds, none fails up to 1; ") and "--max" not in result["result"]["text"]
+        assert "(the search is incomplete: interrupted)" in result["result"]["text"]
     made = result["points" if command == "sweep" else "runs"]
     assert len(made) == 1 and made[0]["failed_requests"] == 0 < made[0]["successful_requests"]
 

@@ -173,6 +173,28 @@ static void holm_multiplies_the_least_p_by_the_number_of_questions(void **state)
     assert_true(isnan(r[2].p_adjusted));
 }
 
+static double failure_p(size_t n_base, size_t base_failed, size_t n_new, size_t new_failed)
+{
+    return compare_failure_test((struct compare_requests){n_base, base_failed},
+                                (struct compare_requests){n_new, new_failed});
+}
+
+/* By hand: C(10, 5) of the C(20, 5) ways to deal out 5 failures give all of them to one side. */
+static void failure_test_counts_all_ways_to_deal_out_the_failures(void **state)
+{
+    (void)state;
+    near(failure_p(10, 0, 10, 5), 252.0 / 15504);
+    near(failure_p(4, 1, 4, 3), 17.0 / 70);
+    near(failure_p(4, 3, 4, 1), 69.0 / 70);
+    near(failure_p(3, 3, 5, 5), 1); /* all failed: there is no other way */
+    near(failure_p(10, 0, 10, 0), 1);
+    near(failure_p(100, 5, 20, 0), 1); /* fewer on the new side are no regression */
+    assert_true(failure_p(100000, 0, 100000, 100000) < 1e-300);
+    near(failure_p(100000, 100000, 100000, 0), 1);
+    assert_int_equal(compare_judge_failures(0.0499), VERDICT_REGRESSED);
+    assert_int_equal(compare_judge_failures(0.0501), VERDICT_PASS);
+}
+
 static void note(void *self, const char *path, const char *a, const char *b)
 {
     buf_printf(self, "%s %s %s;", path, a ? a : "-", b ? b : "-");
@@ -190,6 +212,10 @@ static void manifests_differ_by_what_matters(void **state)
     struct json *a = json_parse(A, sizeof A - 1, NULL), *b = json_parse(B, sizeof B - 1, NULL);
     struct buf text = {0};
     manifest_compare(a, b, note, &text);
+    assert_true(manifest_has(a, "seed") && manifest_has(a, "host") &&
+                manifest_has(a, "host.cores"));
+    assert_false(manifest_has(a, "hos") || manifest_has(a, "host.core") || manifest_has(a, "new") ||
+                 manifest_has(a, "seed.x") || manifest_has(NULL, "seed"));
     assert_string_equal(text.data, "seed 1 2;config.phases [1] [1,2];old 1 -;new - 2;");
     json_free(a);
     json_free(b);
@@ -207,6 +233,7 @@ int main(void)
         cmocka_unit_test(same_seed_gives_the_same_interval),
         cmocka_unit_test(few_runs_have_no_rank_test),
         cmocka_unit_test(holm_multiplies_the_least_p_by_the_number_of_questions),
+        cmocka_unit_test(failure_test_counts_all_ways_to_deal_out_the_failures),
         cmocka_unit_test(manifests_differ_by_what_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
