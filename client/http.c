@@ -153,7 +153,7 @@ static void send_on(struct http *h, struct exchange *x)
     bool is_sent = connection_send(x->connection);
     sockets_watch(&h->sockets, x->connection, !is_sent);
     if (is_sent && r->drop_after_ns > 0 && r->send_end_ns > 0)
-        exchange_enter(x, EXCHANGE_IS_DROPPED);
+        exchange_enter(x, EXCHANGE_IS_DROPPED, r->send_end_ns + r->drop_after_ns);
 }
 
 static void begin_request(struct http *h, struct exchange *x, struct connection *c)
@@ -263,7 +263,7 @@ static void start(void *self, struct record *r)
     r->transport = x;
     r->start_ns = clock_now_ns();
     if (h->options.timeout_ms > 0)
-        exchange_enter(x, EXCHANGE_TIMES_OUT);
+        exchange_enter(x, EXCHANGE_TIMES_OUT, r->start_ns + h->options.timeout_ms * NS_PER_MS);
     if (head->size > 0 && (c = find_connection(h, r))) {
         begin_request(h, x, c);
         r->is_reused = true;
@@ -301,10 +301,7 @@ static void read_messages(struct http *h)
 static int64_t queue_ns(const struct http *h, enum exchange_queues which)
 {
     const struct exchange *x = h->queues[which].first;
-    if (!x)
-        return INT64_MAX;
-    return which == EXCHANGE_TIMES_OUT ? x->record->start_ns + h->options.timeout_ms * NS_PER_MS
-                                       : x->record->send_end_ns + x->record->drop_after_ns;
+    return x ? x->places[which].due_ns : INT64_MAX;
 }
 
 /* End those whose time has come. The connection is closed, as the server would see a user leave. */

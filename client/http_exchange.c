@@ -39,7 +39,8 @@ static int on_progress(void *self, curl_off_t a, curl_off_t b, curl_off_t c, cur
         x->record->n_chunks_sent++;
         x->n_sent = n_sent;
         if (x->record->drop_after_ns > 0 && (size_t)n_sent >= x->record->payload_bytes)
-            exchange_enter(x, EXCHANGE_IS_DROPPED);
+            exchange_enter(x, EXCHANGE_IS_DROPPED,
+                           x->record->send_end_ns + x->record->drop_after_ns);
     }
     return 0;
 }
@@ -273,13 +274,13 @@ bool exchange_set_redirect(struct exchange *x, const struct wire *answer)
 
 /* ---- queues --------------------------------------------------------------------------------- */
 
-void exchange_enter(struct exchange *x, enum exchange_queues which)
+void exchange_enter(struct exchange *x, enum exchange_queues which, int64_t due_ns)
 {
     struct exchange_queue *q = &x->queues[which];
     struct exchange_place *place = &x->places[which];
     if (place->is_in)
         return;
-    *place = (struct exchange_place){.previous = q->last, .is_in = true};
+    *place = (struct exchange_place){.previous = q->last, .due_ns = due_ns, .is_in = true};
     *(q->last ? &q->last->places[which].next : &q->first) = x;
     q->last = x;
 }

@@ -25,6 +25,7 @@ enum exchange_queues {
 
 struct exchange_place {
     struct exchange *next, *previous;
+    int64_t due_ns; /* when it is to be ended */
     bool is_in;
 };
 
@@ -72,7 +73,8 @@ void exchange_set_connect(struct exchange *x);
 void exchange_set_request(struct exchange *x);
 bool exchange_set_redirect(struct exchange *x, const struct wire *answer);
 
-void exchange_enter(struct exchange *x, enum exchange_queues which);
+/* Behind those that are there, which are due before; nothing happens when it is among them. */
+void exchange_enter(struct exchange *x, enum exchange_queues which, int64_t due_ns);
 void exchange_leave(struct exchange *x); /* all queues */
 
 /* Durations before sending, from the library's own clock (it starts when the transfer does). */

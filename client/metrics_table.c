@@ -424,7 +424,7 @@ const struct metric METRICS[] = {
     SCALAR("images_decoded", "Images Decoded", "images", TABLE_IMAGES, total_decoded),
     SCALAR("image_throughput", "Image Throughput", "images/sec", TABLE_IMAGES, image_throughput),
     SCALAR("megapixel_throughput", "Megapixel Throughput", "MP/sec", TABLE_IMAGES, megapixel_throughput),
-    SCALAR("response_byte_throughput", "Response Byte Throughput", "MB/sec", TABLE_IMAGES, byte_throughput),
+    SCALAR("response_byte_throughput", "Response Throughput", "MB/sec", TABLE_IMAGES, byte_throughput),
     {"image_latency", "Image Latency", "ms/image", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_latency, NULL},
     {"image_file_size", "Image File Size", "KB", METRIC_RECORD, TABLE_IMAGES, true, false, false, false, metric_image_size, NULL},
     {"num_images_returned", "Images Returned per Request", "images", METRIC_RECORD, TABLE_NONE, true, true, true, false, metric_images_returned, NULL},

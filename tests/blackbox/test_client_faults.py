@@ -62,7 +62,7 @@ def test_full_disk_is_a_failure_and_no_result(tmp_path, command):
     assert "can't write out/" in run.stderr and "File too large" in run.stderr
     assert "--help" not in run.stderr and "no load holds" not in run.stdout
     for line in run.stdout.splitlines():  # no file is named that is not there
-        if " out/" in line and not line.startswith("CLI Command"):
+        if ": out/" in line and not line.startswith("CLI Command"):
             assert (tmp_path / line.split(": ", 1)[1]).exists(), line
     result = tmp_path / f"out/{command}.json"
     if command != "profile":
