@@ -12,7 +12,8 @@ ONLY_AIPERF = {"telemetry_data"}
 ONLY_OURS = {"generator", "images_returned", "images_decoded", "image_throughput", "image_latency",
              "image_file_size", "num_images_returned", "num_images_decoded", "response_time",
              "service_time", "send_lag", "late_request_count", "unsent_request_count",
-             "percentile_intervals", "megapixel_throughput", "response_byte_throughput", "server_queue_time",
+             "percentile_intervals", "megapixel_throughput", "response_byte_throughput",
+             "server_queue_time",
              "server_text_encoding_time", "server_denoising_time", "server_vae_time",
              "server_image_coding_time", "server_other_time", "server_total_time",
              "unexplained_time", "denoising_step_time", "denoising_step_throughput",
@@ -21,7 +22,8 @@ OUR_CSV = {"Images Returned (images)", "Images Decoded (images)", "Image Through
            "Image Latency (ms/image)", "Image File Size (KB)",
            "Images Returned per Request (images)", "Images Decoded per Request (images)",
            "Response Time (from due) (ms)", "Service Time (from send) (ms)", "Send Lag (ms)",
-           "Late Requests", "Unsent Requests", "Megapixel Throughput (MP/sec)", "Queue (ms)",
+           "Late Requests", "Unsent Requests", "Megapixel Throughput (MP/sec)",
+           "Response Throughput (MB/sec)", "Queue (ms)",
            "Text Encoding (ms)", "Denoising (ms)", "VAE (ms)", "Image Coding (ms)", "Other (ms)",
            "Total in the Server (ms)", "Unexplained (ms)", "Denoising Step (ms)",
            "Denoising Step Throughput (steps/sec)", "Inference Time (sec)",
@@ -32,7 +34,8 @@ SCHEDULE_LAG = {"replay_sched_lag_p50", "replay_sched_lag_p90", "replay_sched_la
 # Values of a request that do not depend on time.
 EXACT = {"input_sequence_length", "error_isl", "http_req_data_sent", "output_sequence_length",
          "http_req_data_received"}
-OUR_METADATA_ON_ERRORS = {"request_ack_ns"}  # AIPerf drops it when a request fails
+OUR_METADATA = {"http_status"}
+OUR_METADATA_ON_ERRORS = OUR_METADATA | {"request_ack_ns"}  # AIPerf drops it when a request fails
 
 
 def same_keys(theirs, ours, only_theirs=frozenset(), only_ours=frozenset(), where=""):
@@ -90,7 +93,8 @@ def compare_lines(theirs, ours, exact=EXACT):
         failed = "error" in left
         same_keys(left, right, only_ours={"images"}, where="line")
         same_keys(left["metadata"], right["metadata"],
-                  only_ours=OUR_METADATA_ON_ERRORS if failed else (), where="metadata")
+                  only_ours=OUR_METADATA_ON_ERRORS if failed else OUR_METADATA,
+                  where="metadata")
         same_keys(left["metrics"], right["metrics"], only_ours=ONLY_OURS, where="metrics")
         for tag, entry in left["metrics"].items():
             assert entry["unit"] == right["metrics"][tag]["unit"]
