@@ -2,7 +2,7 @@
  * cost of a request does not grow with the number of connections.
  *
  * HTTP/1.1 without TLS is spoken here, over connections that the library has opened and given away;
- * the library does the rest, TLS and HTTP/2. */
+ * the library does the rest: TLS, HTTP/2, and what a redirect names. */
 #include "client/http.h"
 
 #include <curl/curl.h>
@@ -108,6 +108,19 @@ static void give_to_library(struct http *h, struct exchange *x)
     sockets_drive(&h->sockets, CURL_SOCKET_TIMEOUT, 0);
 }
 
+/* Go on where the answer sends us, if it does. False: it is the last one. */
+static bool follow(struct http *h, struct exchange *x, const char *location)
+{
+    if (!location || !exchange_is_redirect(x->record->status))
+        return false;
+    const char *why = exchange_set_redirect(x, location);
+    if (why)
+        end(h, x, TRANSFER_FAILED, why);
+    else
+        give_to_library(h, x);
+    return true;
+}
+
 /* ---- requests that are sent here ------------------------------------------------------------ */
 
 /* Keep it for the next request, if there may be one. */
@@ -169,49 +182,29 @@ static void take_connection(struct http *h, struct exchange *x)
 {
     struct connection *c = sockets_take(&h->sockets, x->easy, x->record->url);
     x->is_in_library = false;
-    x->record->send_start_ns = clock_now_ns();
-    exchange_read_setup(x);
-    if (c)
-        begin_request(h, x, c);
-    else
+    if (!c) {
         end(h, x, TRANSFER_DISCONNECTED, NULL);
-}
-
-static bool is_redirect(const struct wire *answer)
-{
-    int s = answer->status;
-    return answer->location && (s == 301 || s == 302 || s == 303 || s == 307 || s == 308);
-}
-
-/* The answer sends us elsewhere, which is left to the library. */
-static void follow(struct http *h, struct exchange *x)
-{
-    struct record *r = x->record;
-    bool ok = exchange_set_redirect(x, &x->connection->answer);
-    release_connection(h, x);
-    buf_clear(&r->body);
-    r->bytes_received = r->n_chunks_received = 0;
-    r->first_ns = r->end_ns = 0;
-    if (ok)
-        give_to_library(h, x);
-    else
-        end(h, x, TRANSFER_FAILED, "the answer redirects to what is no address");
+        return;
+    }
+    begin_request(h, x, c);
+    exchange_read_setup(x);
 }
 
 static void receive(struct http *h, struct connection *c)
 {
     struct exchange *x = c->record->transport;
+    char *location;
     switch (connection_receive(c, h->buffer, READ_BYTES)) {
     case CONNECTION_QUIET:
         return;
     case CONNECTION_ENDED:
-        if (is_redirect(&c->answer)) {
-            follow(h, x);
-            return;
-        }
         x->record->bytes_unsent = connection_unsent(c);
+        location = c->answer.location; /* taken over */
+        c->answer.location = NULL;
         release_connection(h, x);
-        end(h, x, TRANSFER_DONE, NULL);
+        if (!follow(h, x, location))
+            end(h, x, TRANSFER_DONE, NULL);
+        free(location);
         return;
     case CONNECTION_BROKE:
         end(h, x, TRANSFER_DISCONNECTED, NULL);
@@ -290,7 +283,13 @@ static void read_messages(struct http *h)
         h->has_shared = h->has_shared && code == CURLE_OK;
         if (code == CURLE_OK && x->is_connecting) {
             take_connection(h, x);
-        } else {
+            continue;
+        }
+        char *location = NULL;
+        curl_easy_getinfo(x->easy, CURLINFO_REDIRECT_URL, &location);
+        curl_multi_remove_handle(h->sockets.multi, x->easy);
+        x->is_in_library = false;
+        if (code != CURLE_OK || !follow(h, x, location)) {
             exchange_finish(x, code);
             hand_out(h, x);
         }

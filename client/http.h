@@ -1,6 +1,6 @@
-/* HTTP through libcurl, which only the files http*.c know. Many requests at once behind
- * `struct transport` (HTTP/1.1 over kept-alive connections or HTTP/2 over one, no proxies from the
- * environment), and a blocking fetch for everything that is not measured. */
+/* HTTP, with libcurl or, without TLS, on our own; only the files http*.c know that library. Many
+ * requests at once behind `struct transport` (HTTP/1.1 over kept-alive connections or HTTP/2 over
+ * one, no proxies from the environment), and a blocking fetch for all that is not measured. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@ bool http_setup(struct error *err);
 void http_teardown(void);
 
 struct http_options {
-    int64_t timeout_ms;   /* of a whole request */
+    int64_t timeout_ms;   /* of a whole request, connecting included; 0: none */
     bool is_pooled;       /* reuse connections; else a new one for each request, */
     bool is_sticky;       /* or for each user of the records, who keeps it to the last turn */
     long max_connections; /* kept open while nothing is sent over them */
@@ -30,8 +30,8 @@ bool http_open(struct http **out, const struct request_target *target,
                const struct http_options *options, struct error *err);
 void http_close(struct http *h); /* NULL is fine; nothing may be in flight */
 
-/* The face for load_run. Moments are stamped by the callbacks of the library as they happen;
- * request_start is taken just before the library gets the request, connecting included. */
+/* The face for load_run. Moments are stamped as they happen; request_start is taken when the
+ * request is ready to be sent, before connecting. */
 struct transport http_transport(struct http *h);
 
 /* One blocking exchange outside the measurement. body NULL is a GET. Appends

@@ -1,7 +1,6 @@
 /* One kept-alive connection without TLS, over which this program speaks HTTP/1.1 on its own: one
  * call of the system sends a request, one reads an answer, and moments are taken right there.
- * libcurl, which opens connections (names, addresses, time-outs), would take three times as long
- * for each request as these calls do. Internal to http. */
+ * libcurl opens the connection (names, addresses) and is spared each request. Internal to http. */
 #pragma once
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 
-#define MAX_REDIRECTS 10L
+#define MAX_REDIRECTS 10
 /* Read at once: pictures are large, and each reading costs a call; but the library allocates as
  * much for each request, which small answers need not pay for. */
 #define READ_BYTES 102400L
@@ -90,10 +90,7 @@ void exchange_set_common(CURL *easy, const char *url, const struct request_conne
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms); /* connecting is part of it */
     curl_easy_setopt(easy, CURLOPT_IPRESOLVE, ip_version(url));
 }
@@ -211,7 +208,8 @@ void exchange_begin(struct exchange *x, struct record *r)
 {
     x->record = r;
     x->n_sent = 0;
-    x->is_oversized = x->is_broken = false;
+    x->n_redirects = 0;
+    x->is_get = x->is_oversized = x->is_broken = false;
 }
 
 void exchange_set_connect(struct exchange *x)
@@ -222,19 +220,20 @@ void exchange_set_connect(struct exchange *x)
     x->is_connecting = true;
 }
 
-void exchange_set_request(struct exchange *x)
+static void set_request(struct exchange *x, bool is_same_server)
 {
     set_url(x);
     set_read_size(x);
-    set_headers(x, true);
+    set_headers(x, is_same_server);
     curl_easy_setopt(x->easy, CURLOPT_CONNECT_ONLY, 0L);
     curl_easy_setopt(x->easy, CURLOPT_FORBID_REUSE, (long)!x->is_pooled);
     x->is_connecting = false;
-    curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS);
     curl_easy_setopt(x->easy, CURLOPT_POST, 1L);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->record->payload_bytes);
     curl_easy_setopt(x->easy, CURLOPT_POSTFIELDS, x->record->payload); /* not copied */
 }
+
+void exchange_set_request(struct exchange *x) { set_request(x, true); }
 
 static bool has_equal_part(CURLU *a, CURLU *b, CURLUPart what)
 {
@@ -247,29 +246,42 @@ static bool has_equal_part(CURLU *a, CURLU *b, CURLUPart what)
     return is_equal;
 }
 
-/* What was asked for by POST is asked for by GET where the status says so or browsers do. */
-bool exchange_set_redirect(struct exchange *x, const struct wire *answer)
+bool exchange_is_redirect(int status)
 {
+    return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* What was asked for by POST is asked for by GET from then on where the status says so or browsers
+ * do. Moments and bytes of the answer begin anew. */
+const char *exchange_set_redirect(struct exchange *x, const char *location)
+{
+    struct record *r = x->record;
+    const char *url = x->target->urls[r->url];
     CURLU *from = curl_url(), *to = curl_url();
-    const char *url = x->target->urls[x->record->url];
-    bool ok = curl_url_set(from, CURLUPART_URL, url, 0) == CURLUE_OK &&
-              curl_url_set(to, CURLUPART_URL, url, 0) == CURLUE_OK &&
-              curl_url_set(to, CURLUPART_URL, answer->location, 0) == CURLUE_OK;
-    if (ok) {
+    const char *why = x->n_redirects++ == MAX_REDIRECTS ? "more than 10 redirects" : NULL;
+    if (!why && (curl_url_set(from, CURLUPART_URL, url, 0) != CURLUE_OK ||
+                 curl_url_set(to, CURLUPART_URL, url, 0) != CURLUE_OK ||
+                 curl_url_set(to, CURLUPART_URL, location, 0) != CURLUE_OK))
+        why = "the answer redirects to what is no address";
+    if (!why) {
         bool is_same = has_equal_part(from, to, CURLUPART_SCHEME) &&
                        has_equal_part(from, to, CURLUPART_HOST) &&
                        has_equal_part(from, to, CURLUPART_PORT);
-        exchange_set_request(x);
-        set_headers(x, is_same);
+        x->is_get = x->is_get || r->status <= 303;
+        set_request(x, is_same);
         set_parsed(x, NULL, to);
-        curl_easy_setopt(x->easy, CURLOPT_MAXREDIRS, MAX_REDIRECTS - 1);
-        if (answer->status <= 303)
+        if (x->is_get)
             curl_easy_setopt(x->easy, CURLOPT_HTTPGET, 1L);
+        buf_clear(&r->body);
+        r->bytes_received = r->n_chunks_received = 0;
+        r->first_ns = r->end_ns = r->send_end_ns = 0;
+        r->status = 0;
+        x->n_sent = 0;
+    } else {
+        curl_url_cleanup(to);
     }
     curl_url_cleanup(from);
-    if (!ok)
-        curl_url_cleanup(to);
-    return ok;
+    return why;
 }
 
 /* ---- queues --------------------------------------------------------------------------------- */

@@ -18,8 +18,7 @@ struct exchange_queue {
 
 enum exchange_queues {
     EXCHANGE_TIMES_OUT,  /* in the order of their starts */
-    EXCHANGE_IS_DROPPED, /* to be hung up on purpose, in the order in which they were sent in full
-                          */
+    EXCHANGE_IS_DROPPED, /* hung up on purpose, in the order in which they were sent in full */
     N_EXCHANGE_QUEUES
 };
 
@@ -37,6 +36,8 @@ struct exchange {
     bool is_pooled;                      /* else a connection serves one request */
     bool is_in_library;                  /* which does what it was set to */
     bool is_connecting;                  /* that is no more than to connect */
+    bool is_get;                         /* by a redirect; else POST */
+    int n_redirects;                     /* so far */
 
     CURL *easy;
     const char *url;            /* set in easy; one of the target's, or NULL: another */
@@ -66,12 +67,15 @@ void exchange_free(struct exchange *x);
 /* Take the record, whose payload must live until the end. */
 void exchange_begin(struct exchange *x, struct record *r);
 
-/* Make the handle ready for one of these: open a connection, no more; send the record's request
- * and receive its answer; go on at the address that an answer without TLS names. The last fails
- * when that is no address, or the last allowed one. */
+/* Make the handle ready to open a connection, no more; or to send the record's request and receive
+ * its answer. */
 void exchange_set_connect(struct exchange *x);
 void exchange_set_request(struct exchange *x);
-bool exchange_set_redirect(struct exchange *x, const struct wire *answer);
+/* The same for the address that the record's answer names, by its status and Location (absolute, or
+ * relative to the record's own address). Secrets go to the same server only. NULL, or why not: a
+ * static string. */
+bool exchange_is_redirect(int status);
+const char *exchange_set_redirect(struct exchange *x, const char *location);
 
 /* Behind those that are there, which are due before; nothing happens when it is among them. */
 void exchange_enter(struct exchange *x, enum exchange_queues which, int64_t due_ns);

@@ -42,6 +42,9 @@ bool http_fetch(const char *url, const struct request_connect *connect,
         return fail(err, ERR_MEMORY, "can't set up the HTTP library");
     struct curl_slist *list = make_list(headers);
     exchange_set_common(easy, url, connect, timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_fetched);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);

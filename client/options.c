@@ -409,69 +409,6 @@ static char *make_run_dir(const struct options *o)
     return name.data; /* the caller's, as from malloc */
 }
 
-static bool is_plain_number(const char *text)
-{
-    char *end;
-    strtod(text, &end);
-    return *text && !*end && strspn(text, "+-.0123456789eE") == strlen(text);
-}
-
-/* One, or several with commas or blanks between. */
-static void print_addresses(struct buf *out, const char *value)
-{
-    buf_puts(out, " '");
-    while (*value) {
-        size_t n = strcspn(value, ", ");
-        char *address = xstrndup(value, n), *shown = request_url_shown(address);
-        buf_puts(out, shown ? shown : "");
-        free(address);
-        free(shown);
-        value += n;
-        if (*value)
-            buf_putc(out, *value++);
-    }
-    buf_putc(out, '\'');
-}
-
-static void print_value(struct buf *out, const struct option *row, const char *value)
-{
-    bool is_secret = strcmp(row->name, "--api-key") == 0;
-    if (strcmp(row->name, "--header") == 0) {
-        char *name = xstrndup(value, strcspn(value, ":"));
-        is_secret = *value == '{' || request_header_is_secret(name);
-        free(name);
-    }
-    bool is_grace = strstr(row->name, "-grace-period") != NULL; /* a number, or "inf" */
-    bool is_number =
-        (row->type == ARG_INT || row->type == ARG_DOUBLE || is_grace) && is_plain_number(value);
-    if (is_number)
-        buf_printf(out, " %s", value);
-    else if (is_secret)
-        buf_puts(out, " '<redacted>'");
-    else if (strcmp(row->name, "--url") == 0 || strstr(value, "://"))
-        print_addresses(out, value);
-    else
-        buf_printf(out, " '%s'", value);
-}
-
-void options_print_command(struct buf *out, int argc, char **argv, int first)
-{
-    buf_puts(out, "fluxperf profile");
-    for (int i = first; i < argc; i++) {
-        size_t n = strcspn(argv[i], "=");
-        const struct option *row = options_find(argv[i], n);
-        if (!row) {
-            buf_printf(out, " '%s'", argv[i]);
-            continue;
-        }
-        buf_printf(out, " %.*s", (int)n, argv[i]);
-        if (argv[i][n] == '=')
-            print_value(out, row, argv[i] + n + 1);
-        else if (row->type != ARG_FLAG && i + 1 < argc)
-            print_value(out, row, argv[++i]);
-    }
-}
-
 bool options_parse(struct options *o, int argc, char **argv, int first, struct error *err)
 {
     *o = DEFAULTS;

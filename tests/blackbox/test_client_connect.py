@@ -169,7 +169,7 @@ def test_connections_are_used_again_or_not(tmp_path, strategy, n):
 
 def test_secrets_are_sent_and_in_no_file(tmp_path):
     secrets = ["key-4711", "Basic b64", "tok-0815", "cookie-1"]
-    secrets += ["user-0", "pass-0", "query-7", "subscription-8"]
+    secrets += ["user-0", "pass-0", "query-7", "subscription-8", "second-9"]
     with FakeServer() as server:
         url = server.url.replace("://", "://user-0:pass-0@") + "?api_key=query-7"
         run = profile(url, tmp_path, "--api-key", secrets[0], "--header",
@@ -177,6 +177,7 @@ def test_secrets_are_sent_and_in_no_file(tmp_path):
                       f"http://user-0:pass-0@127.0.0.1:{server.port}", "--header",
                       f"Proxy-Authorization:{secrets[1]}", "--header", f"X-My-Token:{secrets[2]}",
                       "--header", '{"Cookie":"%s","X-Plain":"seen"}' % secrets[3],
+                      "--header", "X-First:1,X-Other-Secret:second-9",
                       "--export-level", "raw", "--export-chrome-trace", "--request-count", "2",
                       "-vv")
     assert run.code == 0, run.err

@@ -175,6 +175,21 @@ def test_secrets_do_not_follow_a_redirect_to_another_server(tmp_path):
             assert request.json()["prompt"] in PROMPTS
 
 
+def test_secrets_do_not_follow_a_second_redirect_either(tmp_path):
+    """The second one is answered to libcurl, which by itself would let this field through."""
+    with FakeServer() as last:
+        moved = [Answer(b"", "308 Permanent Redirect", headers=[("Location", url)])
+                 for url in ("/again", last.url + "/there")]
+        with FakeServer(lambda i, r: moved[r.path == "/again"]) as server:
+            run = profile(server.url, tmp_path, "--request-count", "1", "--header",
+                          "X-My-Token:secret-1")
+    assert run.code == 0, run.err
+    assert [r.path for r in server.requests] == ["/v1/images/generations", "/again"]
+    assert all(b"secret-1" in r.head for r in server.requests)
+    assert [r.path for r in last.requests] == ["/there"]
+    assert b"secret-1" not in last.requests[0].head
+
+
 @pytest.mark.parametrize("status, method", [("302 Found", "GET"), ("303 See Other", "GET"),
                                             ("308 Permanent Redirect", "POST")])
 def test_redirects_keep_the_method_or_not(tmp_path, status, method):
